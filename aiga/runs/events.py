@@ -1,0 +1,112 @@
+"""The events of a run: a small closed set.
+
+Each kind is an immutable NamedTuple, hence a pytree: a compiled step can return a batch of them as a value of its
+info, and a reader needs no jax.  Array fields lead with the batch axis; an identity is a pair (birth step, index
+within that step), and (-1, -1) is nobody.
+"""
+
+from typing import Any, NamedTuple
+
+
+class Metrics(NamedTuple):
+    """Scalars measured at a step."""
+
+    values: dict[str, float]
+
+
+class Born(NamedTuple):
+    """Candidates that an archive took in; rows whose `kept` is zero are not recorded."""
+
+    id: Any
+    """(n, 2)"""
+    parents: Any
+    """(n, p, 2)"""
+    operator: str
+    kept: Any
+    """(n,): the archive's status, 0 rejected, 1 improved, 2 new."""
+    fitness: Any
+    """(n,)"""
+    cell: Any = None
+    """(n,): the place in the archive."""
+    replaced: Any = None
+    """(n, 2): the elite that had to leave."""
+    noise: Any = None
+    """(n,): index into the shared noise table."""
+    sign: Any = None
+    """(n,)"""
+    blob: Any = None
+    """A blob id for each candidate whose genome is text, code or an image."""
+
+
+class Replaced(NamedTuple):
+    """`id` made room for `by` without a birth."""
+
+    id: tuple[int, int]
+    by: tuple[int, int]
+
+
+class Rejected(NamedTuple):
+    """A candidate that was not kept, and why."""
+
+    id: tuple[int, int]
+    reason: str
+
+
+class Transferred(NamedTuple):
+    """An agent moved from one world to another."""
+
+    id: tuple[int, int]
+    source: tuple[int, int]
+    target: tuple[int, int]
+
+
+class Extinct(NamedTuple):
+    """`id` left the archive for good."""
+
+    id: tuple[int, int]
+
+
+class Stage(NamedTuple):
+    """A phase of the run begins."""
+
+    name: str
+
+
+class Called(NamedTuple):
+    """A foundation model answered."""
+
+    model: str
+    tokens_in: int
+    tokens_out: int
+    usd: float
+    seconds: float
+    cached: bool = False
+
+
+class Approved(NamedTuple):
+    """A candidate may be evaluated."""
+
+    id: tuple[int, int]
+    by: str
+
+
+class Denied(NamedTuple):
+    """A candidate may not be evaluated."""
+
+    id: tuple[int, int]
+    by: str
+    reason: str
+
+
+class Failed(NamedTuple):
+    """Something that was tried did not work: a value, not an exception."""
+
+    what: str
+    reason: str
+
+
+Event = Metrics | Born | Replaced | Rejected | Transferred | Extinct | Stage | Called | Approved | Denied | Failed
+KINDS: dict[str, type] = {
+    kind.__name__.lower(): kind
+    for kind in (Metrics, Born, Replaced, Rejected, Transferred, Extinct, Stage, Called, Approved, Denied, Failed)
+}
