@@ -1,0 +1,1 @@
+"""The protocols, the lifts from strategies to systems, trees and user errors."""

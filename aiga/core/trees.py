@@ -67,7 +67,7 @@ def load(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
         ValueError: the file is damaged, or its paths are not those of `like`.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(str(arrays.pop("")))
     except Exception as error:  # zipfile, zlib, numpy and json each have their own
@@ -89,5 +89,5 @@ def _restore(array: np.ndarray, kind: str, host: bool) -> Any:
     if kind.startswith("raw:"):
         array = array.view(jnp.dtype(kind.removeprefix("raw:")))
     if kind.startswith("key:"):
-        return jax.random.wrap_key_data(array, impl=kind.removeprefix("key:"))
+        return jax.random.wrap_key_data(jnp.asarray(array), impl=kind.removeprefix("key:"))
     return array if host else jnp.asarray(array)
