@@ -1,0 +1,1 @@
+"""Worlds; the simulators themselves are libraries."""

@@ -1,0 +1,1 @@
+"""The loop, the run directory, events, pools, claims and reports."""

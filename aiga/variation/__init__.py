@@ -1,0 +1,1 @@
+"""How a new candidate comes from old ones."""

@@ -1,0 +1,245 @@
+"""The command line: `aiga COMMAND ...`.
+
+A command's options are the signature of the function that carries it out; those of `aiga run SYSTEM` are the signature
+of the system's own `make`.  What is slow to import is imported by the command that needs it.
+"""
+
+import importlib.metadata
+import importlib.util
+import json as encoder
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter
+from pathlib import Path
+from typing import Any
+
+from aiga.cli import show as shown
+from aiga.core.errors import UsageError
+from aiga.runs import catalogue
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out one command line; the exit code is 0, 1 (a claim does not hold), 2 (wrong usage) or 130 (Ctrl-C)."""
+    try:
+        return dispatch(list(sys.argv[1:] if argv is None else argv))
+    except UsageError as error:
+        sys.stderr.write(f"aiga: {error}\n")
+        return 2
+    except SystemExit as left:  # tyro, after a help page
+        return int(left.code or 0)
+    except KeyboardInterrupt:
+        sys.stderr.write("aiga: interrupted.\n")
+        return 130
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def dispatch(arguments: list[str]) -> int:
+    """Call the command that the first argument names with the rest."""
+    command, *rest = arguments or ["--help"]
+    if command in ("-h", "--help", "help"):
+        shown.overview(COMMANDS)
+        return 0
+    if command == "--version":
+        sys.stdout.write(f"aiga {importlib.metadata.version('aiga')}\n")
+        return 0
+    if command == "dashboard":
+        raise UsageError("`aiga dashboard` is not part of this version; `aiga report DIR` writes a page with pictures.")
+    if command == "run":
+        return run(*rest)
+    if command not in COMMANDS:
+        raise UsageError(f"there is no command `{command}`; {catalogue.suggest(command, COMMANDS, 'aiga --help')}.")
+    from aiga.cli.parse import parse, usage
+
+    use = usage(COMMANDS[command])
+    return invoke(COMMANDS[command], use.parameters, parse(f"aiga {command}", use, rest))
+
+
+def list_systems(*, json: bool = False) -> int:
+    """Show the catalogue of systems."""
+    entries = catalogue.entries()
+    if json:
+        write_json([entry._asdict() for entry in entries])
+    else:
+        shown.entries(entries)
+    return 0
+
+
+def run(*words: str) -> int:
+    """Run a system of the catalogue, or one of your own.
+
+    Args:
+        words: The system, then options.
+    """
+    from aiga.cli.parse import Usage, parse, usage
+    from aiga.runs import loop
+
+    common = usage(loop.run)
+    shared = {n: p for n, p in common.parameters.items() if n != "system" and p.kind is not Parameter.VAR_KEYWORD}
+    if not words or words[0] in ("-h", "--help"):
+        summary = "Run a system of the catalogue, or one of your own; `aiga run SYSTEM --help` shows its options too."
+        parse("aiga run SYSTEM", Usage(summary, shared, common.descriptions), ["--help"])
+    system, *rest = words
+    if system.startswith("-"):
+        raise UsageError("`aiga run` needs the system first, as in `aiga run map_elites --seed 1`; see `aiga list`.")
+    module, prog = catalogue.find(system), f"aiga run {system}"
+    preset = parse(prog, Usage("", {"preset": shared["preset"]}, {}), rest, strict=False)["preset"]
+    paper = getattr(module, "PAPER", {}) if preset == "paper" else {}
+    own = usage(module.make)
+    defaults = {n: p.replace(default=paper.get(n, p.default)) for n, p in own.parameters.items()}
+    everything = Usage(own.summary, shared | defaults, {**common.descriptions, **own.descriptions})
+    shown.finished(loop.run(system, **parse(prog, everything, rest)).directory)
+    return 0
+
+
+def resume(
+    directory: Path, /, *, steps: int | None = None, minutes: float | None = None, workers: int | None = None
+) -> int:
+    """Go on with a run where its last checkpoint left it.
+
+    Args:
+        directory: The run directory.
+        steps: Stop after so many steps, those before included.
+        minutes: Stop after so many minutes, those before included.
+        workers: Worker processes, if not as many as before.
+    """
+    from aiga.runs import loop
+
+    shown.finished(loop.resume(directory, steps=steps, minutes=minutes, workers=workers).directory)
+    return 0
+
+
+def show(directory: Path, /, *, json: bool = False) -> int:
+    """Summarise a run, also one that is still going.
+
+    Args:
+        directory: The run directory.
+        json: The summary as JSON.
+    """
+    from aiga.runs import record
+
+    summary = record.Run(directory).summary()
+    if json:
+        write_json(summary)
+    else:
+        shown.summary(directory, summary)
+    return 0
+
+
+def report(directory: Path, /) -> int:
+    """Write a run's report.html and print its path.
+
+    Args:
+        directory: The run directory.
+    """
+    from aiga.runs import report
+
+    sys.stdout.write(f"{report.write(directory)}\n")
+    return 0
+
+
+def compare(*directories: Path) -> int:
+    """Put runs side by side.
+
+    Args:
+        directories: Run directories.
+    """
+    from aiga.runs import compare
+
+    if len(directories) < 2:
+        raise UsageError("`aiga compare` needs two or more run directories; `aiga show DIRECTORY` shows one run.")
+    shown.table(compare.compare(directories))
+    return 0
+
+
+def claim(system: str, /, *, seeds: int | None = None, write: bool = False, json: bool = False) -> int:
+    """Test a paper's claim against its control; exit code 1 if it does not hold.
+
+    Args:
+        system: A name of `aiga list`.
+        seeds: Seeds for each side, if not the claim's own number.
+        write: Write the table into the system's documentation page.
+        json: The result as JSON.
+    """
+    from aiga.runs import claims
+
+    result = claims.claim(system, seeds=seeds, write=write)
+    fields = result._asdict()
+    if json:
+        write_json(fields)
+    else:
+        shown.claim(fields)
+    return 0 if result.holds else 1
+
+
+def bench(name: str = "", /, *, json: bool = False) -> int:
+    """Measure speed against peers and budgets; a ratio over 1 is better.
+
+    Args:
+        name: One benchmark; all, if not given.
+        json: The rows as JSON.
+    """
+    files = {path.stem.removeprefix("bench_"): path for path in sorted((CHECKOUT / "benchmarks").glob("bench_*.py"))}
+    if not files:
+        raise UsageError("the benchmarks are not installed with the package; run `aiga bench` in a source checkout.")
+    if name and name not in files:
+        raise UsageError(f"there is no benchmark `{name}`; {catalogue.suggest(name, files, 'ls benchmarks')}.")
+    rows = [row for path in ([files[name]] if name else files.values()) for row in _script(path).rows()]
+    if json:
+        write_json(rows)
+    else:
+        shown.table(rows)
+    return 0
+
+
+def doctor() -> int:
+    """Show what works on this machine, and how to mend what does not."""
+    from aiga.cli import doctor
+
+    return doctor.main()
+
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    "list": list_systems,
+    "run": run,
+    "resume": resume,
+    "show": show,
+    "report": report,
+    "compare": compare,
+    "claim": claim,
+    "bench": bench,
+    "doctor": doctor,
+}
+
+
+def invoke(function: Callable[..., int], parameters: Mapping[str, Parameter], values: dict[str, Any]) -> int:
+    """Call a command with its parsed values, the positional ones by place."""
+    by_place: list[Any] = []
+    for name, parameter in parameters.items():
+        if parameter.kind is Parameter.VAR_POSITIONAL:
+            by_place.extend(values.pop(name))
+        elif parameter.kind is Parameter.POSITIONAL_ONLY:
+            by_place.append(values.pop(name))
+    return function(*by_place, **values)
+
+
+def write_json(value: Any) -> None:
+    """Write JSON to the standard output."""
+    sys.stdout.write(encoder.dumps(value, indent=2, default=_plain) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _script(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

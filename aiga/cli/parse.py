@@ -1,0 +1,87 @@
+"""From a signature and the words of a command line to values, or to one sentence about what is wrong with them."""
+
+import contextlib
+import dataclasses
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter
+from typing import Annotated, Any, NamedTuple
+
+import docstring_parser
+import tyro
+
+from aiga.core.errors import UsageError
+from aiga.runs.catalogue import options, suggest
+
+
+class Usage(NamedTuple):
+    """What a command line may say."""
+
+    summary: str
+    parameters: Mapping[str, Parameter]
+    descriptions: Mapping[str, str]
+
+
+def usage(function: Callable[..., Any]) -> Usage:
+    """The usage that a function's signature and docstring describe."""
+    doc = docstring_parser.parse(function.__doc__ or "")
+    summary = " ".join(text for text in (doc.short_description, doc.long_description) if text)
+    return Usage(summary, options(function), {entry.arg_name: entry.description or "" for entry in doc.params})
+
+
+def parse(prog: str, use: Usage, words: Sequence[str], *, strict: bool = True) -> dict[str, Any]:
+    """The values that `words` give to the parameters; `--help` shows the usage and leaves, unless not `strict`.
+
+    Raises:
+        UsageError: A value cannot be read, one is missing, or (if `strict`) a word means nothing.
+    """
+    fields = [_field(parameter, use.descriptions.get(name, "")) for name, parameter in use.parameters.items()]
+    model = dataclasses.make_dataclass("Options", fields, kw_only=True)
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            values, unknown = tyro.cli(
+                model, prog=prog, description=use.summary, args=words, return_unknown_args=True, add_help=strict
+            )
+    except SystemExit as left:
+        if not left.code:
+            raise
+        raise UsageError(f"{_clause(complaint.getvalue(), prog, use)}; see `{prog} --help`.") from None
+    if unknown and strict:
+        raise UsageError(_unknown(unknown[0].partition("=")[0], prog, use))
+    return {name: getattr(values, name) for name in use.parameters}
+
+
+def _field(parameter: Parameter, description: str) -> tuple[str, Any, Any]:
+    kind = parameter.annotation
+    argument = tyro.conf.arg(help=description)
+    if parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.POSITIONAL_ONLY):
+        kind = tuple[kind, ...] if parameter.kind is Parameter.VAR_POSITIONAL else kind
+        kind = tyro.conf.Positional[kind]
+        name = parameter.name.upper()
+        argument = tyro.conf.arg(help=description, metavar=f"[{name}]" if parameter.default == "" else name)
+    if parameter.default is Parameter.empty:
+        return parameter.name, Annotated[kind, argument], dataclasses.field()
+    return parameter.name, Annotated[kind, argument], dataclasses.field(default_factory=lambda: parameter.default)
+
+
+def _clause(box: str, prog: str, use: Usage) -> str:
+    """The message in a box that tyro has drawn, without the box."""
+    message: list[str] = []
+    for line in (line.strip("│ ") for line in box.splitlines()[1:]):
+        if not line or line.startswith(("─", "╰")):
+            break
+        message.append(line)
+    clause = re.sub(r"\.\s+(?=[A-Z])", "; ", " ".join(message)).rstrip(".")
+    if clause.startswith(("Missing from", "The following arguments are required")):
+        needed = [name for name, parameter in use.parameters.items() if parameter.default is Parameter.empty]
+        return f"`{prog}` needs {', '.join(name.upper() for name in needed)}"
+    return clause[:1].lower() + clause[1:]
+
+
+def _unknown(word: str, prog: str, use: Usage) -> str:
+    if not word.startswith("-"):
+        return f"`{prog}` does not know what to do with `{word}`; see `{prog} --help`."
+    known = [f"--{name.replace('_', '-')}" for name in use.parameters]
+    return f"`{prog}` has no option `{word}`; {suggest(word, known, f'{prog} --help')}."

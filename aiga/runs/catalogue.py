@@ -1,0 +1,120 @@
+"""The catalogue: which systems there are, read without importing any of them."""
+
+import ast
+import difflib
+import importlib
+import importlib.util
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from aiga.core.errors import UsageError
+
+SYSTEMS = Path(__file__).parent.parent / "systems"
+RESOURCES = frozenset({"pool"})
+"""Parameters of a `make` that the run provides; they are no options."""
+
+
+class Entry(NamedTuple):
+    """A system of the catalogue."""
+
+    name: str
+    title: str
+    """The first line of the module's docstring."""
+    papers: tuple[int, ...]
+    """Numbers in the paper table of the documentation."""
+    pillar: str
+    """Of AI-generating algorithms: `architectures`, `learning`, `environments`, or something else."""
+    needs: tuple[str, ...]
+    """Optional extras."""
+
+
+def entries() -> list[Entry]:
+    """All systems of the catalogue, by name."""
+    return [_read(path) for path in sorted(SYSTEMS.glob("[!_]*.py"))]
+
+
+def find(name: str) -> ModuleType:
+    """The module of a system: a catalogue name, a dotted module, or the path of a Python file with a `make`."""
+    if name.endswith(".py"):
+        module = _load(Path(name))
+    elif "." in name:
+        module = _import(name)
+    elif (SYSTEMS / f"{name}.py").exists() and not name.startswith("_"):
+        module = importlib.import_module(f"aiga.systems.{name}")
+    else:
+        known = [path.stem for path in SYSTEMS.glob("[!_]*.py")]
+        raise UsageError(f"there is no system `{name}`; {suggest(name, known, 'aiga list')}.")
+    if not callable(getattr(module, "make", None)):
+        raise UsageError(f"`{name}` has no function `make` that returns a system; add one.")
+    return module
+
+
+def options(make: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The options of a system: the parameters of its `make` with their types and defaults, without the resources."""
+    hints = typing.get_type_hints(make, include_extras=True)
+    return {
+        name: parameter.replace(annotation=hints.get(name, str))
+        for name, parameter in inspect.signature(make).parameters.items()
+        if name not in RESOURCES
+    }
+
+
+def check(module: ModuleType, given: Iterable[str]) -> None:
+    """Refuse options that the `make` of `module` does not have."""
+    known = options(module.make)
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known.values()):
+        return
+    for name in given:
+        if name not in known:
+            system = module.__name__.rpartition(".")[2]
+            raise UsageError(f"`{system}` has no option `{name}`; {suggest(name, known, f'aiga run {system} --help')}.")
+
+
+def suggest(name: str, known: Iterable[str], command: str) -> str:
+    """The end of an error's sentence: the nearest known names, or the command that lists them all."""
+    nearest = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    if not nearest:
+        return f"`{command}` shows what there is"
+    return f"did you mean {' or '.join(f'`{match}`' for match in nearest)}? `{command}` shows what there is"
+
+
+def _read(path: Path) -> Entry:
+    tree = ast.parse(path.read_text())
+    title = (ast.get_docstring(tree) or path.stem).partition("\n")[0].rstrip(".")
+    about: dict[str, Any] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "ABOUT":
+            about = ast.literal_eval(node.value)
+    return Entry(path.stem, title, about.get("papers", ()), about.get("pillar", ""), about.get("needs", ()))
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise UsageError(
+            f"there is no module `{name}` on Python's path; give a file's path or set PYTHONPATH."
+        ) from error
+
+
+def _load(path: Path) -> ModuleType:
+    """Import a file under its own name, which worker processes need to find its functions again."""
+    path = path.resolve()
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}; give the path of a Python file with a `make`.")
+    loaded = sys.modules.get(path.stem)
+    if loaded is not None and getattr(loaded, "__file__", None) == str(path):
+        return loaded
+    spec = None if loaded else importlib.util.find_spec(path.stem)
+    if loaded is not None or (spec is not None and spec.origin != str(path)):
+        raise UsageError(f"{path.name} has the name of another Python module, `{path.stem}`; rename the file.")
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    return importlib.import_module(path.stem)
