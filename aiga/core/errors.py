@@ -16,3 +16,7 @@ def require(module: str, extra: str) -> ModuleType:
         if error.name != module.partition(".")[0]:
             raise
         raise UsageError(f"this needs `{module}`, which is not installed: pip install 'aiga[{extra}]'.") from error
+
+
+class BudgetExceeded(Exception):
+    """A cap on dollars, tokens, calls, evaluations or time would be passed; the loop stops cleanly."""

@@ -1,0 +1,315 @@
+"""The one loop: it owns seeds, checkpoints, events, progress, limits, stops and resumption.
+
+    for step = start, start + 1, ...:
+        state, info <- system.step(key(seed, step), state)
+        record info; from time to time save state
+
+The key of a step depends on the seed and the step alone, so a resumed run continues the stream.
+"""
+
+import asyncio
+import inspect
+import platform
+import signal
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+
+from aiga.core import trees
+from aiga.core.errors import BudgetExceeded, UsageError
+from aiga.core.lifts import maybe
+from aiga.core.protocols import System
+from aiga.runs import catalogue
+from aiga.runs.events import Failed, Stage
+from aiga.runs.pools import LocalPool
+from aiga.runs.progress import Progress
+from aiga.runs.record import Run
+from aiga.runs.store import Store
+
+T = TypeVar("T")
+
+SAVE_EVERY = 4.0
+"""Seconds between checkpoints; longer when a checkpoint is large, so that saving takes at most 5 % of the time."""
+LAPTOP_MINUTES = 2.0
+"""How long a run with the laptop preset lasts when it is given no limit."""
+
+
+class Limits(NamedTuple):
+    """When to stop: totals of the run, over all its resumptions; None: no such limit."""
+
+    steps: int | None = None
+    minutes: float | None = None
+
+    def reached(self, steps: int, seconds: float) -> bool:
+        return self.fraction(steps, seconds) >= 1
+
+    def fraction(self, steps: int, seconds: float) -> float:
+        """How much of the run is done, by the limit that is nearest."""
+        by_steps = 0.0 if self.steps is None else steps / self.steps
+        by_time = 0.0 if self.minutes is None else seconds / (60 * self.minutes)
+        return max(by_steps, by_time)
+
+
+class Checkpoint(NamedTuple):
+    """Where a run continues."""
+
+    state: Any
+    step: int
+    seconds: float
+    problems: tuple[str, ...] = ()
+    """Why newer checkpoints could not be read."""
+
+
+def run(
+    system: str,
+    *,
+    seed: int = 0,
+    steps: int | None = None,
+    minutes: float | None = None,
+    out: str | Path | None = None,
+    preset: str = "laptop",
+    pool: str = "local",
+    workers: int | None = None,
+    budget: float | None = None,
+    **options: Any,
+) -> Run:
+    """Run a system into a new run directory.
+
+    Args:
+        system: A name of `aiga list`, a dotted module, or the path of a file with a `make`.
+        seed: Everything random follows from it.
+        steps: Stop after so many steps.
+        minutes: Stop after so many minutes; without `steps` and `minutes`, a laptop run takes two minutes.
+        out: The run directory, new or empty; default: a folder below `runs/`.
+        preset: `laptop`, or `paper` for the paper's own settings.
+        pool: Where work runs: `local` worker processes.
+        workers: How many worker processes; default: one for each core.
+        budget: Dollars that foundation models may cost.
+        options: The system's own, as of its `make`.
+    """
+    module = catalogue.find(system)
+    options = _preset(module, preset) | options
+    if steps is None and minutes is None and preset == "laptop":
+        minutes = LAPTOP_MINUTES
+    limits = Limits(_positive("steps", steps), _positive("minutes", minutes))
+    manifest = {
+        "system": str(Path(system).resolve()) if system.endswith(".py") else system,
+        "options": options,
+        "preset": preset,
+        "seed": seed,
+        "limits": limits._asdict(),
+        "pool": {"kind": pool, "workers": _positive("workers", workers)},
+        "budget": _positive("budget", budget),
+        "sandbox": None,
+        "model": None,
+        **_circumstances(),
+    }
+    with _workforce(pool, workers) as workforce:
+        built = build(module, options, workforce)  # before the directory: a wrong option leaves no trace
+        store = Store.create(Path(out) if out is not None else _fresh_directory(system, seed), manifest)
+        return _in_loop(_drive(store, built, limits))
+
+
+def resume(
+    directory: str | Path, *, steps: int | None = None, minutes: float | None = None, workers: int | None = None
+) -> Run:
+    """Continue a run from its newest checkpoint; given limits are new totals that replace the run's own."""
+    record = Run(directory)
+    given = Limits(_positive("steps", steps), _positive("minutes", minutes))
+    limits = Limits(**record.manifest["limits"]) if given == Limits() else given
+    kind, before = record.manifest["pool"].values()
+    with _workforce(kind, before if workers is None else workers) as workforce:
+        built = build(catalogue.find(record.system), record.options, workforce)
+        done = record.summary()
+        if record.status == "finished" and (given == Limits() or limits.reached(done["steps"], done["seconds"])):
+            raise UsageError(
+                f"{directory} is finished ({done['steps']} steps, {done['seconds'] / 60:.1f} minutes): "
+                "give a larger total with --steps or --minutes to go on."
+            )
+        return _in_loop(_drive(Store.open(record.directory), built, limits))
+
+
+def build(module: ModuleType, options: Mapping[str, Any], pool: Any = None) -> System:
+    """The system that `make` of `module` builds from `options`, given the resources that it asks for."""
+    known = catalogue.options(module.make)
+    for name in options:
+        if name not in known:
+            raise UsageError(f"{module.__name__} has no option {name!r}; {catalogue.suggest(name, known, '--help')}.")
+    resources = {"pool": pool} if pool is not None and "pool" in inspect.signature(module.make).parameters else {}
+    return module.make(**{name: _tuples(value) for name, value in options.items()}, **resources)
+
+
+async def restore(record: Run, system: System) -> Checkpoint:
+    """The newest checkpoint that can be read; the beginning, if none was written yet.
+
+    Raises:
+        UsageError: checkpoints were written and none can be read.
+    """
+    key = jax.random.key(record.manifest["seed"])
+    initial = await maybe(system.init(jax.random.fold_in(key, 0)))
+    problems = []
+    for name in ("checkpoint.npz", "checkpoint.previous.npz"):
+        if (record.directory / name).exists():
+            try:
+                state, note = trees.load(record.directory / name, initial)
+                return Checkpoint(state, note["step"], note["seconds"], tuple(problems))
+            except ValueError as error:
+                problems.append(str(error))
+    if problems:
+        raise UsageError(f"{record.directory} cannot be continued: {' '.join(problems)}")
+    return Checkpoint(initial, 0, 0.0)
+
+
+def final_state(record: Run) -> Any:
+    """The state in the newest checkpoint of a run."""
+    system = build(catalogue.find(record.system), record.options)
+    return _in_loop(restore(record, system)).state
+
+
+async def _drive(store: Store, system: System, limits: Limits) -> Run:
+    """Continue a run until a limit, a stop or an end; what was computed is saved, whatever happens."""
+    record = Run(store.directory)
+    try:
+        at = await restore(record, system)
+        store.rewind(at.step)
+        store.note(status="running")
+        for problem in at.problems:
+            store.record(at.step, {"failed": Failed("checkpoint", f"{problem} Continued from step {at.step}.")})
+        with Progress(record.system, limits.fraction) as progress, _stops(store.directory) as stopped:
+            status = await _steps(Loop(record, store, system, limits, progress, stopped), at)
+        store.note(status=status)
+    finally:
+        store.close()
+    return record
+
+
+class Loop(NamedTuple):
+    """What a running loop holds on to."""
+
+    record: Run
+    store: Store
+    system: System
+    limits: Limits
+    progress: Progress
+    stopped: Callable[[], bool]
+
+
+async def _steps(loop: Loop, at: Checkpoint) -> str:
+    """Step from a checkpoint on; the status with which it ended."""
+    key = jax.random.key(loop.record.manifest["seed"])
+    state, step, seconds = at.state, at.step, at.seconds
+    began = next_save = time.monotonic()
+    began -= at.seconds
+    stage = None
+    try:
+        while not loop.stopped():
+            if loop.limits.reached(step, seconds):
+                return "finished"
+            now = time.monotonic()
+            if now >= next_save:
+                loop.store.save(step, state, seconds)
+                next_save = now + max(SAVE_EVERY, 20 * (time.monotonic() - now))
+            state, info = await maybe(loop.system.step(jax.random.fold_in(key, step + 1), state))
+            info = jax.device_get(dict(info))
+            seconds = time.monotonic() - began
+            if info.get("stage/name") != stage:
+                stage = info["stage/name"]
+                info["stage"] = Stage(stage)
+            loop.store.record(step, {"run/steps": step + 1, "run/seconds": seconds} | info)
+            step += 1
+            loop.progress.update(step, seconds, info)
+            if "run/finished" in info:
+                return "finished"
+        return "stopped"
+    except BudgetExceeded:
+        return "budget"
+    except BaseException as error:
+        with suppress(UsageError):  # the disk may be what failed
+            loop.store.record(step, {"failed": Failed(f"step {step}", f"{type(error).__name__}: {error}")})
+            loop.store.note(status="failed")
+        raise
+    finally:
+        loop.store.save(step, state, seconds)
+
+
+@contextmanager
+def _stops(directory: Path) -> Iterator[Callable[[], bool]]:
+    """Whether somebody asked the run to stop: Ctrl-C or SIGTERM, once, or a file `STOP` in its directory.
+
+    A second Ctrl-C interrupts the step itself.
+    """
+    file, asked = directory / "STOP", threading.Event()
+    file.unlink(missing_ok=True)
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if main}
+
+    def ask(number: int, frame: Any) -> None:
+        del frame
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield lambda: asked.is_set() or file.exists()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _in_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run to completion, also where an event loop is running already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+def _workforce(kind: str, workers: int | None) -> LocalPool:
+    if kind != "local":
+        raise UsageError(f"--pool {kind!r} is not available: this version has `local`.")
+    return LocalPool(workers)
+
+
+def _preset(module: ModuleType, preset: str) -> dict[str, Any]:
+    if preset not in ("laptop", "paper"):
+        raise UsageError(f"--preset {preset!r} is unknown: give `laptop` or `paper`.")
+    return dict(module.PAPER) if preset == "paper" else {}
+
+
+def _positive(name: str, value: Any) -> Any:
+    if value is not None and not value > 0:
+        raise UsageError(f"--{name} is {value!r}: give a number above zero.")
+    return value
+
+
+def _tuples(value: Any) -> Any:
+    """Lists, which JSON makes of tuples, as tuples again."""
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+def _fresh_directory(system: str, seed: int) -> Path:
+    name = f"{Path(system).stem}-{time.strftime('%Y%m%d-%H%M%S')}-seed{seed}"
+    taken = (Path("runs") / (name + suffix) for suffix in ("", *(f"-{i}" for i in range(2, 1000))))
+    return next(path for path in taken if not path.exists())
+
+
+def _circumstances() -> dict[str, Any]:
+    packages = ("aiga", "jax", "equinox", "numpy")
+    return {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in packages},
+        "platform": platform.platform(),
+        "device": jax.devices()[0].device_kind,
+    }

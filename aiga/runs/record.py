@@ -1,0 +1,172 @@
+"""Reading a run directory, also while it is written, and without jax."""
+
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from aiga.core.errors import UsageError
+from aiga.runs.store import check_schema, connect_to_read
+
+COLUMNS = ("id", "step", "parent", "others", "operator", "kept", "fitness", "cell", "replaced", "noise", "sign", "blob")
+
+
+class Series(NamedTuple):
+    """One metric over the steps."""
+
+    steps: np.ndarray
+    values: np.ndarray
+
+
+class Run:
+    """A run directory as a value: what was run, how it went, and what it left."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self.manifest: Mapping[str, Any] = check_schema(self.directory)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.directory)!r})"
+
+    @property
+    def system(self) -> str:
+        return self.manifest["system"]
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        return self.manifest["options"]
+
+    @property
+    def media(self) -> Path:
+        """Pictures and films of the run."""
+        return self.directory / "media"
+
+    @property
+    def status(self) -> str:
+        """running, finished, stopped (by a person or a limit of time), budget, failed, or killed."""
+        status = str(self._meta().get("status", "running"))
+        return "killed" if status == "running" and not self._written_to() else status
+
+    def summary(self) -> dict[str, Any]:
+        """What `aiga show --json` prints."""
+        latest = self.latest()
+        return {
+            "system": self.system,
+            "options": dict(self.options),
+            "seed": self.manifest["seed"],
+            "status": self.status,
+            "steps": int(latest.get("run/steps", 0)),
+            "seconds": float(latest.get("run/seconds", 0.0)),
+            "metrics": latest,
+            "archive": {n.removeprefix("archive/"): v for n, v in latest.items() if n.startswith("archive/")},
+            "cost": self.cost(),
+            "sandbox": self.manifest["sandbox"],
+            "model": self.manifest["model"],
+        }
+
+    def latest(self) -> dict[str, Any]:
+        """The last value of every metric."""
+        query = (
+            "SELECT names.name, (SELECT value FROM metrics WHERE metrics.name = names.id ORDER BY step DESC LIMIT 1) "
+            "FROM names WHERE EXISTS (SELECT 1 FROM metrics WHERE metrics.name = names.id) ORDER BY names.id"
+        )
+        return {name: float("nan") if value is None else value for name, value in self._query(query)}
+
+    def metric(self, name: str) -> Series:
+        """A metric over the steps; unknown names are answered with those that exist."""
+        query = "SELECT step, value FROM metrics WHERE name = (SELECT id FROM names WHERE name = ?) ORDER BY step"
+        rows = list(self._query(query, name))
+        if not rows:
+            raise UsageError(f"{self.directory} has no metric {name!r}; it has {', '.join(self.latest()) or 'none'}.")
+        steps, values = zip(*rows, strict=True)
+        return Series(np.array(steps), np.array([np.nan if value is None else value for value in values]))
+
+    def lineage(self) -> dict[str, np.ndarray]:
+        """Who was born of whom, a row for each candidate an archive took in, in order of birth.
+
+        An identity is birth step · 2³² + index, and -1 is nobody; further parents are a JSON list in `others`.
+        """
+        columns = ", ".join("names.name" if c == "operator" else f"lineage.{c}" for c in COLUMNS)
+        rows = list(self._query(f"SELECT {columns} FROM lineage JOIN names ON names.id = operator ORDER BY lineage.id"))
+        values = list(zip(*rows, strict=True)) if rows else [()] * len(COLUMNS)
+        return {name: _array(name, column) for name, column in zip(COLUMNS, values, strict=True)}
+
+    def ancestors(self, identity: int) -> list[int]:
+        """The line of first parents of an elite, from itself back to the first."""
+        line = []
+        while identity >= 0:
+            line.append(identity)
+            parent = next(iter(self._query("SELECT parent FROM lineage WHERE id = ?", identity)), (None,))[0]
+            identity = -1 if parent is None else parent
+        return line
+
+    def events(self, kind: str | None = None) -> Iterator[dict[str, Any]]:
+        """What happened, in order: dicts of step, time, kind and the event's fields."""
+        condition = "" if kind is None else "WHERE kind = ?"
+        arguments = () if kind is None else (kind,)
+        for step, time, name, data in self._query(
+            f"SELECT step, time, kind, data FROM events {condition} ORDER BY seq", *arguments
+        ):
+            yield {"step": step, "time": time, "kind": name, **json.loads(data)}
+
+    def blob(self, name: str) -> bytes:
+        """The bytes that were put under this id."""
+        row = next(iter(self._query("SELECT data FROM blobs WHERE id = ?", name)), None)
+        if row is None:
+            raise UsageError(f"{self.directory} has no blob {name!r}: ids stand in the `blob` column of the lineage.")
+        return row[0]
+
+    def cost(self) -> dict[str, float]:
+        """Dollars, tokens and calls of foundation models."""
+        query = (
+            "SELECT coalesce(sum(json_extract(data, '$.usd')), 0.0), "
+            "coalesce(sum(json_extract(data, '$.tokens_in') + json_extract(data, '$.tokens_out')), 0), count(*) "
+            "FROM events WHERE kind = 'called'"
+        )
+        return dict(zip(("usd", "tokens", "calls"), next(iter(self._query(query))), strict=True))
+
+    @cached_property
+    def state(self) -> Any:
+        """The state in the newest checkpoint that can be read."""
+        from aiga.runs.loop import final_state  # jax, only when the state is wanted
+
+        return final_state(self)
+
+    def _meta(self) -> dict[str, Any]:
+        return dict(self._query("SELECT name, value FROM meta"))
+
+    def _query(self, query: str, *arguments: Any) -> Iterator[tuple[Any, ...]]:
+        try:
+            with closing(connect_to_read(self.directory)) as database:
+                yield from database.execute(query, arguments).fetchall()
+        except sqlite3.Error as error:
+            raise UsageError(f"{self.directory}/run.sqlite cannot be read ({error}): restore a copy of it.") from error
+
+    def _written_to(self) -> bool:
+        """Whether a process holds the run's lock."""
+        try:
+            lock = os.open(self.directory / "run.lock", os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
+
+def _array(name: str, column: tuple[Any, ...]) -> np.ndarray:
+    if name in ("others", "operator", "blob"):
+        return np.array(column, dtype=object)
+    if name == "fitness":
+        return np.array([np.nan if value is None else value for value in column], dtype=float)
+    return np.array([-1 if value is None else value for value in column], dtype=np.int64)
