@@ -14,8 +14,10 @@ import numpy as np
 from aiga.core import trees
 from aiga.core.errors import BudgetExceeded, UsageError
 from aiga.core.lifts import maybe
+from aiga.runs.claims import Claim
 from aiga.runs.events import Born
 from aiga.runs.pools import Serial
+from aiga.runs.report import Figure
 
 ABOUT = {"papers": (), "pillar": "", "needs": ()}
 
@@ -65,7 +67,13 @@ class Wander:
             kept=np.array([2, 0]),
             fitness=np.array([doubled, 0.0]),
         )
-        info = {"walk/x": position[0], "walk/doubled": doubled, "archive/size": birth + 1, "born": born}
+        info = {
+            "walk/far": jnp.abs(position).max(),
+            "walk/x": position[0],
+            "walk/doubled": doubled,
+            "archive/size": birth + 1,
+            "born": born,
+        }
         return place, info | ({"run/finished": 1} if birth + 1 == self.ends_at else {})
 
 
@@ -94,3 +102,18 @@ def make(
 
 
 PAPER = {"scale": 2.0}
+CLAIM = Claim(
+    statement="Longer steps lead further.",
+    source="nobody (2026), Fig. 0",
+    metric="walk/far",
+    treatment={"scale": 100.0},
+    control={"scale": 0.01},
+    others={"plain": {}},
+    also=("walk/x",),
+    steps=3,
+)
+
+
+def figures(run):
+    """The walk's own figure, with a title that tries to be a script."""
+    return [Figure("<script>alert(1)</script>", "a & b", [{"count": int(run.state.count)}])]

@@ -1,0 +1,165 @@
+"""A paper's claim as an experiment against its own control."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from aiga.core.errors import UsageError
+from aiga.runs import catalogue
+from aiga.runs.loop import resume, run
+from aiga.runs.record import Run
+
+
+class Claim(NamedTuple):
+    """What a system's paper says, and the runs that would show it."""
+
+    statement: str
+    source: str
+    """Paper and figure or table."""
+    metric: str
+    """The key of the info whose last value is compared."""
+    treatment: Mapping[str, Any]
+    """Options of `make`."""
+    control: Mapping[str, Any]
+    """Options of `make` for the strongest cheap control."""
+    steps: int | None = None
+    """Steps of every run; None: the system ends its runs itself."""
+    margin: float = 0.0
+    """The claim holds if the whole interval of the effect lies above this; in units of the metric."""
+    better: Literal["higher", "lower"] = "higher"
+    precondition: str = ""
+    others: Mapping[str, Mapping[str, Any]] = {}
+    """Further arms, shown in the table but not part of the verdict."""
+    also: tuple[str, ...] = ()
+    """Further metrics, shown in the table."""
+
+    def arms(self) -> dict[str, Mapping[str, Any]]:
+        return {"treatment": self.treatment, "control": self.control, **self.others}
+
+
+class Result(NamedTuple):
+    """What the runs said."""
+
+    system: str
+    claim: str
+    metric: str
+    better: str
+    treatment: list[float]
+    control: list[float]
+    effect: float
+    """Mean of the treatment less that of the control; the other way round where lower is better."""
+    interval: list[float]
+    """95 %, bootstrapped over seeds."""
+    holds: bool
+    seconds: float
+    table: dict[str, dict[str, list[float]]]
+    """Every arm's values of every shown metric, a value a seed."""
+
+
+def claim(
+    system: str, seeds: int = 5, *, out: str | Path | None = None, workers: int | None = None, write: bool = False
+) -> Result:
+    """Run a system's claim; a given `out` that holds part of the runs is continued.
+
+    Args:
+        system: A system with a `CLAIM`.
+        seeds: Runs of each arm, with seeds 0, 1, ...
+        out: Folder of the runs; default: a new one below `runs/`.
+        workers: Worker processes of each run.
+        write: Also write the table into the system's page of the documentation.
+    """
+    stated = getattr(catalogue.find(system), "CLAIM", None)
+    if stated is None:
+        raise UsageError(f"{system} states no claim: give a system whose file has a `CLAIM`.")
+    if seeds < 1:
+        raise UsageError(f"--seeds is {seeds}: give a number above zero.")
+    started = time.monotonic()
+    folder = (
+        Path(out) if out is not None else Path("runs") / f"claim-{Path(system).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    )
+    table = {}
+    for arm, options in stated.arms().items():
+        runs = [
+            _one(system, folder / f"{arm}-seed{s}".replace(" ", "-"), s, options, stated, workers) for s in range(seeds)
+        ]
+        shown = (stated.metric, *stated.also)
+        table[arm] = {name: [float(r.latest().get(name, "nan")) for r in runs] for name in shown}
+    treatment, control = (table[arm][stated.metric] for arm in ("treatment", "control"))
+    effect, interval = difference(treatment, control, stated.better)
+    holds = bool(interval[0] > stated.margin)
+    seconds = time.monotonic() - started
+    result = Result(
+        system,
+        stated.statement,
+        stated.metric,
+        stated.better,
+        treatment,
+        control,
+        effect,
+        interval,
+        holds,
+        seconds,
+        table,
+    )
+    if write:
+        _write(result, stated)
+    return result
+
+
+def difference(treatment: list[float], control: list[float], better: str = "higher") -> tuple[float, list[float]]:
+    """The difference of the means and its 95 % interval, bootstrapped; positive where the treatment is better."""
+    sign = 1.0 if better == "higher" else -1.0
+    generator = np.random.default_rng(0)
+    means = [generator.choice(values, (10_000, len(values))).mean(axis=1) for values in (treatment, control)]
+    low, high = np.quantile(sign * (means[0] - means[1]), [0.025, 0.975])
+    return float(sign * (np.mean(treatment) - np.mean(control))), [float(low), float(high)]
+
+
+def markdown(result: Result) -> str:
+    """The table of every arm: median and all seeds of each shown metric."""
+    names = list(next(iter(result.table.values())))
+    lines = ["| arm | " + " | ".join(names) + " |", "|---" * (1 + len(names)) + "|"]
+    for arm, values in result.table.items():
+        cells = [f"**{np.median(v):,.6g}** ({', '.join(f'{x:,.6g}' for x in v)})" for v in values.values()]
+        lines.append(f"| {arm} | " + " | ".join(cells) + " |")
+    low, high = result.interval
+    verdict = "holds" if result.holds else "does not hold"
+    effect = f"effect on {result.metric} {result.effect:,.4g}, 95 % interval {low:,.4g} to {high:,.4g}"
+    length = f"{len(result.treatment)} seeds an arm, {result.seconds / 60:.1f} minutes"
+    return "\n".join([*lines, "", f"Medians, and each seed; {effect}; {length}. The claim **{verdict}**."])
+
+
+def _one(
+    system: str, directory: Path, seed: int, options: Mapping[str, Any], stated: Claim, workers: int | None
+) -> Run:
+    """One run of the experiment: read if it is finished, continued if it was begun."""
+    if not (directory / "run.json").exists():
+        done = run(system, seed=seed, steps=stated.steps or _ENDLESS, out=directory, workers=workers, **options)
+    else:
+        done = Run(directory)
+        if dict(done.options) != dict(options) or done.manifest["seed"] != seed:
+            raise UsageError(f"{directory} holds a run with other options than the claim's: give another --out.")
+        done = done if done.status == "finished" else resume(directory, workers=workers)
+    if done.status != "finished":
+        raise UsageError(
+            f"the experiment was {done.status}: go on with `aiga claim {system} --out {directory.parent}`."
+        )
+    return done
+
+
+_ENDLESS = 10**9
+"""Steps of a run that its system ends."""
+
+
+def _write(result: Result, stated: Claim) -> None:
+    page = Path(__file__).parents[2] / "docs" / "systems" / f"{result.system}.md"
+    text = page.read_text() if page.exists() else ""
+    begin, end = "<!-- claim -->", "<!-- /claim -->"
+    if begin not in text or end not in text:
+        raise UsageError(f"{page} has no place for the table: put `{begin}` and `{end}` where it belongs.")
+    head, _, rest = text.partition(begin)
+    said = f"{stated.statement} ({stated.source})\n\n{markdown(result)}"
+    page.write_text(f"{head}{begin}\n{said}\n{end}{rest.partition(end)[2]}")

@@ -1,0 +1,46 @@
+"""A claim is run against its control, and says honestly whether it holds."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from aiga.core.errors import UsageError
+from aiga.runs.claims import claim, difference, markdown
+
+WANDER = str(Path(__file__).parents[1] / "toys" / "wander.py")
+
+
+def test_a_claim_that_is_true_holds_and_its_experiment_can_be_continued(tmp_path):
+    result = claim(WANDER, seeds=2, out=tmp_path / "claim")
+    assert result.holds
+    assert len(result.treatment) == len(result.control) == 2
+    assert result.interval[0] > 0
+    assert set(result.table) == {"treatment", "control", "plain"}
+    assert json.loads(json.dumps(result._asdict()))["holds"] is True
+    assert "| plain |" in markdown(result)
+    again = claim(WANDER, seeds=3, out=tmp_path / "claim")
+    assert again.treatment[:2] == result.treatment, "finished runs are read, not repeated"
+    assert len(again.treatment) == 3
+
+
+def test_the_effect_is_positive_where_the_treatment_is_better():
+    assert difference([3.0, 3.0], [1.0, 1.0]) == (2.0, [2.0, 2.0])
+    assert difference([3.0, 3.0], [1.0, 1.0], "lower") == (-2.0, [-2.0, -2.0])
+    effect, (low, high) = difference([0.0, 10.0, 5.0, 3.0], [1.0, 2.0, 9.0, 4.0])
+    assert low < effect < high
+    assert low < 0 < high, "noise is no effect"
+
+
+def test_a_folder_of_another_experiment_is_refused(tmp_path):
+    claim(WANDER, seeds=1, out=tmp_path)
+    manifest = tmp_path / "control-seed0" / "run.json"
+    manifest.write_text(manifest.read_text().replace("0.01", "0.02"))
+    with pytest.raises(UsageError, match="other options than the claim's"):
+        claim(WANDER, seeds=1, out=tmp_path)
+
+
+def test_a_system_without_a_claim_says_so(tmp_path):
+    (tmp_path / "unclaimed.py").write_text("def make():\n    pass\n")
+    with pytest.raises(UsageError, match="states no claim"):
+        claim(str(tmp_path / "unclaimed.py"))
