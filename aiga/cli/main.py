@@ -89,9 +89,9 @@ def run(*words: str) -> int:
     module, prog = catalogue.find(system), f"aiga run {system}"
     preset = parse(prog, Usage("", {"preset": shared["preset"]}, {}), rest, strict=False)["preset"]
     paper = getattr(module, "PAPER", {}) if preset == "paper" else {}
-    own = usage(module.make)
-    defaults = {n: p.replace(default=paper.get(n, p.default)) for n, p in own.parameters.items()}
-    everything = Usage(own.summary, shared | defaults, {**common.descriptions, **own.descriptions})
+    own = {n: p.replace(default=paper.get(n, p.default)) for n, p in catalogue.options(module.make).items()}
+    make = usage(module.make)
+    everything = Usage(make.summary, shared | own, {**make.descriptions, **common.descriptions})
     shown.finished(loop.run(system, **parse(prog, everything, rest)).directory)
     return 0
 

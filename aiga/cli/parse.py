@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import re
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter
 from typing import Annotated, Any, NamedTuple
@@ -12,7 +13,7 @@ import docstring_parser
 import tyro
 
 from aiga.core.errors import UsageError
-from aiga.runs.catalogue import options, suggest
+from aiga.runs.catalogue import signature, suggest
 
 
 class Usage(NamedTuple):
@@ -27,7 +28,7 @@ def usage(function: Callable[..., Any]) -> Usage:
     """The usage that a function's signature and docstring describe."""
     doc = docstring_parser.parse(function.__doc__ or "")
     summary = " ".join(text for text in (doc.short_description, doc.long_description) if text)
-    return Usage(summary, options(function), {entry.arg_name: entry.description or "" for entry in doc.params})
+    return Usage(summary, signature(function), {entry.arg_name: entry.description or "" for entry in doc.params})
 
 
 def parse(prog: str, use: Usage, words: Sequence[str], *, strict: bool = True) -> dict[str, Any]:
@@ -54,29 +55,40 @@ def parse(prog: str, use: Usage, words: Sequence[str], *, strict: bool = True) -
 
 
 def _field(parameter: Parameter, description: str) -> tuple[str, Any, Any]:
-    kind = parameter.annotation
-    argument = tyro.conf.arg(help=description)
-    if parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.POSITIONAL_ONLY):
-        kind = tuple[kind, ...] if parameter.kind is Parameter.VAR_POSITIONAL else kind
-        kind = tyro.conf.Positional[kind]
-        name = parameter.name.upper()
-        argument = tyro.conf.arg(help=description, metavar=f"[{name}]" if parameter.default == "" else name)
+    kind, name = parameter.annotation, parameter.name.upper()
+    argument = tyro.conf.arg(help=description, metavar=_optional(kind))
+    if parameter.kind is Parameter.VAR_POSITIONAL:
+        kind, argument = tyro.conf.Positional[tuple[kind, ...]], tyro.conf.arg(help=description, metavar=name)
+    elif parameter.kind is Parameter.POSITIONAL_ONLY:
+        metavar = name if parameter.default is Parameter.empty else f"[{name}]"
+        kind, argument = tyro.conf.Positional[kind], tyro.conf.arg(help=description, metavar=metavar)
     if parameter.default is Parameter.empty:
         return parameter.name, Annotated[kind, argument], dataclasses.field()
     return parameter.name, Annotated[kind, argument], dataclasses.field(default_factory=lambda: parameter.default)
 
 
+def _optional(kind: Any) -> str | None:
+    """What stands for the value of an `X | None` in the help page: X."""
+    kinds = [k for k in typing.get_args(kind) if k is not type(None)]
+    if len(kinds) == len(typing.get_args(kind)) or not all(isinstance(k, type) for k in kinds):
+        return None
+    return "|".join(k.__name__.upper() for k in kinds)
+
+
 def _clause(box: str, prog: str, use: Usage) -> str:
     """The message in a box that tyro has drawn, without the box."""
-    message: list[str] = []
-    for line in (line.strip("│ ") for line in box.splitlines()[1:]):
-        if not line or line.startswith(("─", "╰")):
-            break
-        message.append(line)
+    lines = [line.strip("│ ") for line in box.splitlines()[1:]]  # below the title
+    rules = [line == "" or line.startswith(("──", "---", "╰")) for line in lines]
+    start = rules.index(False)
+    message = lines[start : rules.index(True, start)]
     clause = re.sub(r"\.\s+(?=[A-Z])", "; ", " ".join(message)).rstrip(".")
     if clause.startswith(("Missing from", "The following arguments are required")):
         needed = [name for name, parameter in use.parameters.items() if parameter.default is Parameter.empty]
         return f"`{prog}` needs {', '.join(name.upper() for name in needed)}"
+    if wrong := re.match(r"Error parsing --([\w-]+): .*'([^']*)'", clause):
+        kind = use.parameters[wrong[1].replace("-", "_")].annotation
+        wanted = _optional(kind) or getattr(kind, "__name__", str(kind)).upper()
+        return f"`--{wrong[1]}` takes {wanted}, not `{wrong[2]}`"
     return clause[:1].lower() + clause[1:]
 
 

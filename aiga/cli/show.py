@@ -38,9 +38,10 @@ def summary(directory: Path, values: Mapping[str, Any]) -> None:
     grid.add_row("system", str(values["system"]))
     grid.add_row("options", _pairs({"seed": values["seed"]} | dict(values["options"])))
     grid.add_row("status", f"{values['status']}, {values['steps']} steps in {_duration(values['seconds'])}")
-    for part in ("metrics", "archive", "cost"):
-        if values.get(part):
-            grid.add_row(part, _pairs(values[part]))
+    metrics = {name: v for name, v in values["metrics"].items() if not name.startswith(("archive/", "run/"))}
+    for part, pairs in (("metrics", metrics), ("archive", values["archive"]), ("cost", values["cost"])):
+        if any(pairs.values()):
+            grid.add_row(part, _pairs(pairs))
     for part in ("model", "sandbox"):
         if values.get(part):
             grid.add_row(part, str(values[part]))

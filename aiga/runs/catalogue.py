@@ -54,14 +54,16 @@ def find(name: str) -> ModuleType:
     return module
 
 
+def signature(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The parameters of a function, with their types and defaults."""
+    hints = typing.get_type_hints(function, include_extras=True)
+    parameters = inspect.signature(function).parameters
+    return {name: parameter.replace(annotation=hints.get(name, str)) for name, parameter in parameters.items()}
+
+
 def options(make: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The options of a system: the parameters of its `make` with their types and defaults, without the resources."""
-    hints = typing.get_type_hints(make, include_extras=True)
-    return {
-        name: parameter.replace(annotation=hints.get(name, str))
-        for name, parameter in inspect.signature(make).parameters.items()
-        if name not in RESOURCES
-    }
+    """The options of a system: the parameters of its `make`, without the resources."""
+    return {name: parameter for name, parameter in signature(make).items() if name not in RESOURCES}
 
 
 def check(module: ModuleType, given: Iterable[str]) -> None:

@@ -1,0 +1,124 @@
+"""The command line: one sentence for every mistake, the signature as the interface."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aiga.cli.main import COMMANDS, main
+
+WANDER = str(Path(__file__).parents[1] / "toys" / "wander.py")
+
+
+def test_help_names_every_command(capsys):
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"aiga {command}" in shown for command in COMMANDS)
+
+
+def test_the_options_of_a_system_are_the_signature_of_its_make(capsys):
+    assert main(["run", WANDER, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--scale FLOAT" in shown
+    assert "Length of a step." in shown
+    assert "--minutes FLOAT" in shown
+
+
+def test_the_papers_settings_are_the_defaults_of_the_preset_paper(capsys):
+    assert main(["run", WANDER, "--preset", "paper", "--help"]) == 0
+    scale = next(line for line in capsys.readouterr().out.splitlines() if "--scale" in line)
+    assert "2.0" in scale
+
+
+def test_run_show_and_resume_follow_each_other(tmp_path, capsys):
+    directory = str(tmp_path / "run")
+    assert main(["run", WANDER, "--steps", "2", "--out", directory, "--scale", "3"]) == 0
+    assert main(["resume", directory, "--steps", "3"]) == 0
+    capsys.readouterr()
+    assert main(["show", directory, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["steps"] == 3
+    assert summary["options"]["scale"] == 3
+    assert main(["show", directory]) == 0
+    shown = capsys.readouterr().out
+    assert "finished, 3 steps" in shown
+    assert "aiga resume" in shown
+
+
+def test_an_option_given_by_the_user_beats_the_papers(tmp_path, capsys):
+    directory = tmp_path / "run"
+    assert main(["run", WANDER, "--steps", "1", "--out", str(directory), "--preset", "paper", "--scale", "1"]) == 0
+    assert json.loads((directory / "run.json").read_text())["options"]["scale"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["lst"], "did you mean `list`"),
+        (["list", "--jso"], "did you mean `--json`"),
+        (["list", "extra"], "does not know what to do with `extra`"),
+        (["show"], "needs DIRECTORY"),
+        (["show", "."], "give the folder of a run"),
+        (["compare", "one"], "two or more"),
+        (["claim", "nothing", "--seeds", "x"], "`--seeds` takes INT, not `x`"),
+        (["bench", "nothing"], "there is no benchmark `nothing`"),
+        (["dashboard"], "not part of this version"),
+        (["run", "--seed", "1"], "needs the system first"),
+        (["run", "map_elite"], "there is no system `map_elite`"),
+        (["run", "nowhere.py"], "there is no file"),
+        (["run", WANDER, "--scal", "1"], "did you mean `--scale`"),
+        (["run", WANDER, "--scale", "wide"], "`--scale` takes FLOAT, not `wide`"),
+        (["run", WANDER, "--preset", "papr"], "`laptop` or `paper`"),
+    ],
+)
+def test_a_mistake_is_answered_with_one_sentence_and_exit_code_2(words, expected, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert expected in told.err
+    assert told.err.startswith("aiga: ")
+    assert told.err.count("\n") == 1
+
+
+def test_a_mistake_reads_the_same_where_the_terminal_knows_no_boxes():
+    words = [sys.executable, "-m", "aiga", "claim", "nothing", "--seeds", "x"]
+    for encoding in ("ascii", "utf-8"):
+        done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONIOENCODING": encoding})
+        assert done.stderr == "aiga: `--seeds` takes INT, not `x`; see `aiga claim --help`.\n"
+
+
+def test_list_as_json_holds_what_the_table_shows(capsys):
+    assert main(["list", "--json"]) == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert main(["list"]) == 0
+    table = capsys.readouterr().out
+    assert all(set(entry) == {"name", "title", "papers", "pillar", "needs"} for entry in entries)
+    assert all(entry["name"] in table for entry in entries)
+
+
+def test_python_m_aiga_is_the_same_and_a_closed_pipe_is_no_error():
+    code = f"{sys.executable} -m aiga list --json | head -c 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", code], capture_output=True, text=True, env=dict(os.environ))
+    assert done.stdout == "["
+    assert done.stderr == ""
+
+
+def test_a_benchmark_is_found_in_the_checkout_and_its_rows_are_shown(tmp_path, monkeypatch, capsys):
+    row = {"bench": "toy", "row": "a", "unit": "1/s", "ours": 2.0, "peer": 1.0, "peer_name": "budget", "ratio": 2.0}
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "bench_toy.py").write_text(f"def rows():\n    return [{row!r}]\n")
+    monkeypatch.setattr("aiga.cli.main.CHECKOUT", tmp_path)
+    assert main(["bench", "toy", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [row]
+    assert main(["bench"]) == 0
+    assert "budget" in capsys.readouterr().out
+
+
+def test_without_a_checkout_bench_says_where_benchmarks_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("aiga.cli.main.CHECKOUT", tmp_path)
+    assert main(["bench"]) == 2
+    assert "source checkout" in capsys.readouterr().err

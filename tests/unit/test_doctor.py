@@ -1,0 +1,54 @@
+"""The doctor names what is missing and the command that mends it."""
+
+import shutil
+import sys
+
+import pytest
+
+from aiga.cli import doctor
+
+
+def found(what: str) -> doctor.Finding:
+    return next(finding for finding in doctor.examine() if finding.what == what)
+
+
+def test_whatever_is_not_ok_comes_with_a_mend():
+    findings = list(doctor.examine())
+    assert {"python", "jax", "extra atari", "data", "disk"} <= {finding.what for finding in findings}
+    assert all(finding.mend for finding in findings if finding.state != "ok")
+
+
+def test_essentials_are_fine_where_the_tests_run(capsys):
+    assert doctor.main() == 0
+    assert "python" in capsys.readouterr().out
+
+
+def test_an_extra_that_is_not_installed_is_missing_and_named_in_the_mend(monkeypatch, capsys):
+    monkeypatch.setitem(doctor.EXTRAS, "moon", ("no_such_library",))
+    assert found("extra moon") == ("extra moon", "missing", "no no_such_library", "pip install 'aiga[moon]'")
+    assert doctor.main() == 0
+    assert "pip install 'aiga[moon]'" in capsys.readouterr().out
+
+
+def test_a_full_disk_is_a_fault(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor, "DISK_GB", shutil.disk_usage(tmp_path).total / 1e9 + 1)
+    assert found("disk").state == "broken"
+    assert doctor.main() == 1
+
+
+def test_the_data_folder_must_exist(monkeypatch, tmp_path):
+    monkeypatch.setenv("AIGA_DATA", str(tmp_path))
+    assert found("data").state == "ok"
+    monkeypatch.setenv("AIGA_DATA", str(tmp_path / "gone"))
+    assert found("data").state == "missing"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is a Linux program")
+def test_a_sandbox_that_does_not_start_is_missing(monkeypatch, tmp_path):
+    bwrap = tmp_path / "bwrap"
+    bwrap.write_text("#!/bin/sh\necho no permission >&2\nexit 1\n")
+    bwrap.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert found("bubblewrap").state == "missing"
+    bwrap.write_text("#!/bin/sh\nexit 0\n")
+    assert found("bubblewrap").state == "ok"
