@@ -152,27 +152,37 @@ def compare(*directories: Path) -> int:
 
     if len(directories) < 2:
         raise UsageError("`aiga compare` needs two or more run directories; `aiga show DIRECTORY` shows one run.")
-    shown.table(compare.compare(directories))
+    shown.side_by_side(compare.compare(directories))
     return 0
 
 
-def claim(system: str, /, *, seeds: int | None = None, write: bool = False, json: bool = False) -> int:
+def claim(
+    system: str,
+    /,
+    *,
+    seeds: int = 5,
+    out: Path | None = None,
+    workers: int | None = None,
+    write: bool = False,
+    json: bool = False,
+) -> int:
     """Test a paper's claim against its control; exit code 1 if it does not hold.
 
     Args:
-        system: A name of `aiga list`.
-        seeds: Seeds for each side, if not the claim's own number.
+        system: A system with a claim.
+        seeds: Runs of each arm, with seeds 0, 1, ...
+        out: Folder of the runs, also one that holds a part of them; default: a new one below `runs/`.
+        workers: Worker processes of each run.
         write: Write the table into the system's documentation page.
         json: The result as JSON.
     """
     from aiga.runs import claims
 
-    result = claims.claim(system, seeds=seeds, write=write)
-    fields = result._asdict()
+    result = claims.claim(system, seeds, out=out, workers=workers, write=write)
     if json:
-        write_json(fields)
+        write_json(result._asdict())
     else:
-        shown.claim(fields)
+        shown.claim(result._asdict())
     return 0 if result.holds else 1
 
 
@@ -241,5 +251,6 @@ def _script(path: Path) -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # worker processes look its functions up by name
     spec.loader.exec_module(module)
     return module

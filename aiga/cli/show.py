@@ -1,5 +1,6 @@
 """What the command line shows: tables and summaries on the terminal."""
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,13 +56,24 @@ def finished(directory: Path) -> None:
 
 
 def claim(result: Mapping[str, Any]) -> None:
-    """A claim and what was measured."""
-    grid = _grid()
-    for name, value in result.items():
-        if name != "holds":
-            grid.add_row(name, _value(value))
-    grid.add_row("verdict", "holds" if result["holds"] else "does not hold")
-    _console().print(grid)
+    """A claim, every arm's median and values, and the verdict."""
+    console = _console()
+    console.print(f"{result['claim']}\n")
+    rows = [
+        {"arm": arm, "metric": name, "median": statistics.median(values), "seeds": values}
+        for arm, metrics in result["table"].items()
+        for name, values in metrics.items()
+    ]
+    table(rows)
+    verdict = "holds" if result["holds"] else "does not hold"
+    effect = f"effect on {result['metric']} {_value(result['effect'])} ({_value(result['interval'])})"
+    console.print(f"\n{effect}: the claim {verdict}; {_duration(result['seconds'])}.")
+
+
+def side_by_side(rows: Sequence[Mapping[str, Any]]) -> None:
+    """A column for each row, as rows have more fields than a terminal has columns."""
+    first, *fields = dict.fromkeys(name for row in rows for name in row)
+    table([{first: field} | {str(row[first]): row.get(field, "") for row in rows} for field in fields])
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -48,6 +48,35 @@ def test_run_show_and_resume_follow_each_other(tmp_path, capsys):
     assert "aiga resume" in shown
 
 
+def test_compare_puts_runs_side_by_side(tmp_path, capsys):
+    directories = [str(tmp_path / name) for name in ("a", "b")]
+    for seed, directory in enumerate(directories):
+        assert main(["run", WANDER, "--steps", "1", "--out", directory, "--seed", str(seed)]) == 0
+    capsys.readouterr()
+    assert main(["compare", *directories]) == 0
+    seeds = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("seed"))
+    assert seeds.split() == ["seed", "0", "1"]
+
+
+CLAIMING = """
+from aiga.runs.claims import Claim
+from wander import make
+CLAIM = Claim("Walks end.", "nowhere", "archive/size", {}, {}, steps=1, margin=MARGIN)
+"""
+
+
+@pytest.mark.parametrize(("margin", "code", "verdict"), [(-1, 0, "the claim holds"), (1, 1, "does not hold")])
+def test_the_exit_code_of_claim_says_whether_it_holds(margin, code, verdict, tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(WANDER).parent))
+    own = tmp_path / f"claiming_{code}.py"
+    own.write_text(CLAIMING.replace("MARGIN", str(margin)))
+    words = ["claim", str(own), "--seeds", "1", "--out", str(tmp_path / "runs"), "--workers", "1"]
+    assert main(words) == code
+    assert verdict in capsys.readouterr().out
+    assert main([*words, "--json"]) == code
+    assert json.loads(capsys.readouterr().out)["holds"] is (code == 0)
+
+
 def test_an_option_given_by_the_user_beats_the_papers(tmp_path, capsys):
     directory = tmp_path / "run"
     assert main(["run", WANDER, "--steps", "1", "--out", str(directory), "--preset", "paper", "--scale", "1"]) == 0
