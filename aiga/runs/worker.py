@@ -1,0 +1,116 @@
+"""The inside of a worker process: reads calls from one descriptor, answers on it, and dies with its parent.
+
+Kept apart from `pools` so that a worker starts with next to nothing imported.
+"""
+
+import os
+import pickle
+import threading
+import traceback
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from aiga.core.errors import UsageError
+
+HEADER = 8
+"""Bytes of the length that goes before every message."""
+
+
+def serve(calls: int, lifeline: int) -> None:
+    """Answer calls until the parent closes `calls`; `lifeline` ends with the parent, also while a call runs."""
+    threading.Thread(target=_die_with_parent, args=(lifeline,), daemon=True).start()
+    _keep_from_children(calls)
+    with open(calls, "rb", closefd=False) as stream:
+        preparation = pickle.loads(_receive(stream) or b"")
+        prepared = False
+        while (call := _receive(stream)) is not None:
+            failure = _prepare(preparation) if not prepared and b"__main__" in call else None
+            prepared = prepared or (b"__main__" in call and failure is None)
+            if not _send(calls, failure or _answer(call)):
+                return
+
+
+def frame(message: bytes) -> bytes:
+    """The message as it travels: its length, then itself."""
+    return len(message).to_bytes(HEADER, "big") + message
+
+
+def _die_with_parent(lifeline: int) -> None:
+    os.read(lifeline, 1)
+    os._exit(1)
+
+
+def _keep_from_children(descriptor: int) -> None:
+    """A child of the task must not hold the line open: the pool learns of a dead worker by its end."""
+    os.set_inheritable(descriptor, False)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.register_at_fork(after_in_child=partial(os.dup2, nowhere, descriptor))
+
+
+def _receive(stream: Any) -> bytes | None:
+    header = stream.read(HEADER)
+    size = int.from_bytes(header, "big")
+    message = stream.read(size) if len(header) == HEADER else b""
+    return message if len(header) == HEADER and len(message) == size else None
+
+
+def _send(descriptor: int, message: bytes) -> bool:
+    rest = memoryview(frame(message))
+    try:
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    except (BrokenPipeError, ConnectionResetError):
+        return False
+    return True
+
+
+def _prepare(preparation: Mapping[str, Any]) -> bytes | None:
+    """Import the user's script, as `multiprocessing` does under spawn; the answer to give if that fails."""
+    import multiprocessing.spawn
+
+    process: Any = multiprocessing.current_process()
+    process._inheriting = True  # multiprocessing's own mark: while it is there, starting another process raises
+    try:
+        multiprocessing.spawn.prepare(dict(preparation))
+    except BaseException as error:
+        script = preparation.get("init_main_from_path", "the main module")
+        sentence = (
+            f"a worker could not import {script} ({type(error).__name__}): put the lines that start the run under"
+            " `if __name__ == '__main__':`, or keep the function of the task in a module of its own."
+        )
+        return _failure(UsageError(sentence), "" if "freeze_support" in str(error) else _trace(error))
+    finally:
+        del process._inheriting
+    return None
+
+
+def _answer(call: bytes) -> bytes:
+    """Run the call; pickle (value, None), or (exception, traceback text)."""
+    try:
+        fn, args = pickle.loads(call)
+        value = fn(*args)
+    except BaseException as error:
+        return _failure(error, _trace(error))
+    try:
+        return pickle.dumps((value, None), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        name = getattr(fn, "__qualname__", type(fn).__qualname__)
+        problem = TypeError(f"the result of `{name}` ({type(value).__qualname__}) cannot be sent back: {error}")
+        return _failure(problem, _trace(error))
+
+
+def _trace(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
+
+
+def _failure(error: BaseException, trace: str) -> bytes:
+    if not isinstance(error, Exception) or isinstance(error, StopIteration):  # these would end the parent's loop
+        error = RuntimeError(f"the task raised {error!r}")
+    try:
+        message = pickle.dumps((error, trace), pickle.HIGHEST_PROTOCOL)
+        pickle.loads(message)
+    except Exception:
+        error = RuntimeError(f"{type(error).__qualname__}: {error}")
+        message = pickle.dumps((error, trace), pickle.HIGHEST_PROTOCOL)
+    return message
