@@ -1,0 +1,143 @@
+"""What every system of the catalogue promises, whatever its paper says."""
+
+import asyncio
+import inspect
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from aiga.core import trees
+from aiga.core.lifts import maybe
+from aiga.core.protocols import System
+from aiga.runs import catalogue, events, loop
+from aiga.runs.claims import Claim
+
+ROOT = Path(__file__).parents[2]
+NAMES = [entry.name for entry in catalogue.entries()]
+TIME_LIMIT = 120.0
+"""Seconds for two steps with the laptop's options, compilation included."""
+COMPILED = "/jax/core/compile/backend_compile_duration"
+
+pytestmark = pytest.mark.parametrize("name", NAMES)
+
+
+def run_steps(system: System, state: Any, first: int, last: int) -> tuple[Any, list[dict[str, Any]]]:
+    """The state after the steps `first` to `last`, counted as the loop counts them, and their infos."""
+
+    async def steps() -> tuple[Any, list[dict[str, Any]]]:
+        current, infos = state, []
+        for step in range(first, last + 1):
+            current, info = await maybe(system.step(jax.random.fold_in(jax.random.key(0), step), current))
+            infos.append(dict(info))
+        return current, infos
+
+    return asyncio.run(steps())
+
+
+def begin(name: str) -> tuple[System, Any]:
+    system = catalogue.find(name).make()
+    return system, system.init(jax.random.fold_in(jax.random.key(0), 0))
+
+
+def arrays(tree: Any) -> dict[str, np.ndarray]:
+    """Every leaf as a host array, random keys as their data."""
+    leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+    return {path: np.asarray(jax.random.key_data(x) if _is_key(x) else x) for path, x in leaves.items()}
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def test_two_steps_of_the_defaults_end_in_time_with_arrays_for_leaves(name):
+    started = time.monotonic()
+    system, state = begin(name)
+    assert isinstance(system, System)
+    state, infos = run_steps(system, state, 1, 2)
+    assert time.monotonic() - started < TIME_LIMIT
+    assert all(isinstance(leaf, jax.Array | np.ndarray) for leaf in jax.tree.leaves(state))
+    assert jax.tree.leaves(state)
+    assert all(infos)
+
+
+def test_the_second_step_does_not_recompile(name):
+    system, state = begin(name)
+    state, _ = run_steps(system, state, 1, 1)
+    compiled = []
+
+    def listen(event: str, seconds: float, **about: Any) -> None:
+        if event == COMPILED:
+            compiled.append(about)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        run_steps(system, state, 2, 2)
+        assert compiled == []
+        jax.jit(lambda x: x + len(name))(1.0)
+        assert len(compiled) == 1, "the count of compilations has stopped working"
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(name, tmp_path):
+    system, state = begin(name)
+    halfway, _ = run_steps(system, state, 1, 1)
+    trees.save(tmp_path / "checkpoint.npz", halfway)
+    uninterrupted, _ = run_steps(system, halfway, 2, 2)
+    system, fresh = begin(name)
+    restored, _ = trees.load(tmp_path / "checkpoint.npz", fresh)
+    resumed, _ = run_steps(system, restored, 2, 2)
+    expected, found = arrays(uninterrupted), arrays(resumed)
+    assert expected.keys() == found.keys()
+    for path, values in expected.items():
+        assert values.dtype == found[path].dtype, path
+        assert np.array_equal(values, found[path], equal_nan=values.dtype.kind in "fc"), path
+
+
+def test_births_are_reported_and_metrics_are_scalars_that_its_page_explains(name):
+    assert jax.config.jax_debug_key_reuse  # the steps below would fail on a key used twice
+    page = (ROOT / "docs" / "systems" / f"{name}.md").read_text()
+    _, infos = run_steps(*begin(name), 1, 2)
+    values = {key: value for info in infos for key, value in info.items()}
+    assert any(isinstance(value, events.Born) for value in values.values()), "lineage needs births"
+    for key, value in values.items():
+        if not isinstance(value, tuple(events.KINDS.values())):
+            assert re.fullmatch(r"[a-z_0-9]+(/[a-z_0-9]+)+", key), f"{key} is not namespace/name"
+            assert isinstance(value, str) or np.ndim(value) == 0, f"{key} is no scalar"
+            assert f"`{key}`" in page, f"docs/systems/{name}.md does not explain `{key}`"
+
+
+def test_options_have_types_defaults_and_descriptions(name):
+    module = catalogue.find(name)
+    options = catalogue.options(module.make)
+    documented = inspect.getdoc(module.make) or ""
+    for option, parameter in options.items():
+        assert parameter.annotation is not inspect.Parameter.empty
+        assert parameter.default is not inspect.Parameter.empty, f"a laptop run needs a default for {option}"
+        assert re.search(rf"^ *{option}: ", documented, re.MULTILINE), f"the docstring of make lacks {option}"
+    assert not options.keys() & inspect.signature(loop.run).parameters.keys(), "these are the run's own"
+
+
+def test_the_papers_settings_and_the_claim_fit_make(name):
+    module = catalogue.find(name)
+    options = catalogue.options(module.make).keys()
+    assert set(module.PAPER) <= options
+    assert isinstance(module.CLAIM, Claim)
+    for arm, given in module.CLAIM.arms().items():
+        assert set(given) <= options, arm
+
+
+def test_its_page_and_its_claim_test_exist_and_about_is_well_formed(name):
+    entry = next(entry for entry in catalogue.entries() if entry.name == name)
+    assert entry.title
+    assert entry.pillar
+    assert all(isinstance(paper, int) and 1 <= paper <= 50 for paper in entry.papers)
+    assert all(isinstance(extra, str) for extra in entry.needs)
+    assert (ROOT / "docs" / "systems" / f"{name}.md").exists()
+    claim = (ROOT / "tests" / "claims" / f"test_{name}.py").read_text()
+    assert "pytest.mark.claims" in claim
