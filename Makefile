@@ -33,7 +33,7 @@ test: check ## all checks, then the unit, contract and golden tests
 check: $(VENV)/.test ## formatting, lint, types, import layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
 format: $(VENV)/.test ## format the code
@@ -62,7 +62,6 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install -c constraints.txt -e '.[dev]'
-	@$(BIN)/pyright --version >/dev/null 2>&1
 	@touch $(VENV)/.demo $@
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
