@@ -42,9 +42,9 @@ def find(name: str) -> ModuleType:
     """The module of a system: a catalogue name, a dotted module, or the path of a Python file with a `make`."""
     if name.endswith(".py"):
         module = _load(Path(name))
-    elif "." in name:
+    elif "." in name and all(part.isidentifier() for part in name.split(".")):
         module = _import(name)
-    elif (SYSTEMS / f"{name}.py").exists() and not name.startswith("_"):
+    elif name.isidentifier() and not name.startswith("_") and (SYSTEMS / f"{name}.py").exists():
         module = importlib.import_module(f"aiga.systems.{name}")
     else:
         known = [path.stem for path in SYSTEMS.glob("[!_]*.py")]
@@ -55,21 +55,22 @@ def find(name: str) -> ModuleType:
 
 
 def signature(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The parameters of a function, with their types and defaults."""
+    """The parameters of a function, with their defaults and types; where no type is given, the default's."""
     hints = typing.get_type_hints(function, include_extras=True)
     parameters = inspect.signature(function).parameters
-    return {name: parameter.replace(annotation=hints.get(name, str)) for name, parameter in parameters.items()}
+    return {name: p.replace(annotation=hints.get(name, _type(p.default))) for name, p in parameters.items()}
 
 
 def options(make: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The options of a system: the parameters of its `make`, without the resources."""
-    return {name: parameter for name, parameter in signature(make).items() if name not in RESOURCES}
+    open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {n: p for n, p in signature(make).items() if n not in RESOURCES and p.kind not in open_ended}
 
 
 def check(module: ModuleType, given: Iterable[str]) -> None:
     """Refuse options that the `make` of `module` does not have."""
     known = options(module.make)
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known.values()):
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in signature(module.make).values()):
         return
     for name in given:
         if name not in known:
@@ -83,6 +84,10 @@ def suggest(name: str, known: Iterable[str], command: str) -> str:
     if not nearest:
         return f"`{command}` shows what there is"
     return f"did you mean {' or '.join(f'`{match}`' for match in nearest)}? `{command}` shows what there is"
+
+
+def _type(default: Any) -> type:
+    return str if default is None or default is inspect.Parameter.empty else type(default)
 
 
 def _read(path: Path) -> Entry:

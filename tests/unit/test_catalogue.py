@@ -78,6 +78,18 @@ def test_options_are_the_parameters_of_make_without_the_resources():
     assert {name: (p.annotation, p.default) for name, p in catalogue.options(make).items()} == {"cells": (int, 3)}
 
 
+def test_an_option_without_a_type_has_that_of_its_default():
+    def make(scale=2.0, name=None, **others): ...
+
+    assert {name: p.annotation for name, p in catalogue.options(make).items()} == {"scale": float, "name": str}
+
+
+@pytest.mark.parametrize("name", ["../json", "map-elites", "a..b", "", "__init__"])
+def test_what_is_no_name_is_no_system(name):
+    with pytest.raises(UsageError, match="there is no system"):
+        catalogue.find(name)
+
+
 def test_options_that_make_does_not_have_are_refused(own):
     module = catalogue.find(own("small_walk", "def make(scale: float = 1.0, pool=None): ..."))
     catalogue.check(module, {"scale": 2.0})
