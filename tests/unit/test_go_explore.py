@@ -1,0 +1,152 @@
+"""Go-Explore in a small world, and a short while in the real one."""
+
+import asyncio
+
+import jax
+import numpy as np
+import pytest
+from grid_world import GridWorld, Liar, Square, quarter
+
+from aiga.core import trees
+from aiga.core.errors import UsageError
+from aiga.envs.pixels import Pixels
+from aiga.envs.restorable import Explore, World, replay
+from aiga.runs.pools import LocalPool, Lost, Serial
+from aiga.systems.go_explore import Dynamic, GoExplore, make
+
+HOW = Explore(Square(), quarter, steps=12, repeat=2.0)
+
+
+def system(**options) -> GoExplore:
+    return GoExplore(World(GridWorld), HOW, **({"batch": 10} | options))
+
+
+def run(system, steps, state=None, first=0, seed=0):
+    async def go(state):
+        info = {}
+        for step in range(first, first + steps):
+            state, info = await system.step(jax.random.fold_in(jax.random.key(seed), step + 1), state)
+        return state, info
+
+    return asyncio.run(go(system.init(jax.random.key(seed)) if state is None else state))
+
+
+def same(one, other):
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_every_elite_replays_to_its_score_its_length_and_its_cell():
+    archive = run(system(), 30)[0].archive
+    assert archive.size > 100
+    for row in range(int(archive.size)):
+        expected = (archive.score[row], archive.length[row], archive.keys[row].tobytes())
+        assert replay(World(GridWorld), Square(), archive.actions(row)) == expected
+        env = GridWorld()
+        env.restore(archive.snapshot(row))
+        assert Square()(env) == archive.keys[row].tobytes()
+
+
+def test_it_finds_the_coins_and_the_rooms_that_the_control_does_not():
+    _, info = run(system(), 40)
+    _, control = run(system(returns=False), 40)
+    assert (info["score/best"], info["go_explore/rooms"]) == (18.0, 4)
+    assert control["score/best"] < 18
+    assert control["archive/cells"] < info["archive/cells"]
+
+
+def test_any_number_of_workers_gives_the_same_run():
+    alone, _ = run(system(pool=Serial()), 6)
+    for workers in (1, 2):
+        with LocalPool(workers) as pool:
+            together, _ = run(system(pool=pool), 6)
+        same(alone, together)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    whole, _ = run(system(), 8)
+    half, _ = run(system(), 4)
+    trees.save(tmp_path / "state.npz", half)
+    loaded, _ = trees.load(tmp_path / "state.npz", system().init(jax.random.key(0)))
+    same(run(system(), 4, loaded, first=4)[0], whole)
+
+
+def test_a_step_leaves_its_state_as_it_was():
+    state, _ = run(system(), 3)
+    before = jax.tree.map(np.copy, state)
+    one, _ = run(system(), 1, state, first=3)
+    same(state, before)
+    same(run(system(), 1, state, first=3)[0], one)
+
+
+def test_a_record_that_cannot_be_replayed_stops_the_run():
+    with pytest.raises(RuntimeError, match="from the reset gives"):
+        run(GoExplore(World(Liar), HOW, batch=10), 40)
+
+
+def test_a_lost_worker_stops_the_run():
+    class Losing(Serial):
+        def submit(self, fn, *args):
+            return super().submit(Lost, "explore_many", 4, -9)
+
+    with pytest.raises(RuntimeError, match="Lost"):
+        run(system(pool=Losing()), 1)
+
+
+def test_births_name_parents_that_were_born_before():
+    state, known = system().init(jax.random.key(0)), {(0, 0), (-1, -1)}
+    for step in range(10):
+        state, info = run(system(), 1, state, first=step)
+        born = info["born"]
+        assert set(map(tuple, born.parents[:, 0].tolist())) <= known
+        known |= set(map(tuple, born.id.tolist()))
+        assert (born.kept > 0).all()
+
+
+def test_seeds_differ():
+    assert run(system(), 3, seed=1)[1]["go_explore/frames"] != run(system(), 3, seed=2)[1]["go_explore/frames"]
+
+
+@pytest.mark.parametrize("cells", ["pixels", "domain"])
+def test_montezuma_is_explored_and_verified(cells):
+    game = make(cells=cells, batch=20).stages[0].system
+    state, info = run(game, 2)
+    archive = state.archive
+    assert info["archive/cells"] > 8
+    assert info["go_explore/rooms"] >= 1
+    assert info["go_explore/frames"] == 4 * int(state.actions)
+    row = int(np.argmax(archive.length[: archive.size]))
+    expected = (archive.score[row], archive.length[row], archive.keys[row].tobytes())
+    assert replay(game.world, game.how.cell, archive.actions(row)) == expected
+    assert archive.snapshots.length[: archive.size].max() < 1000
+
+
+DYNAMIC = Dynamic(frames=40, sample=0.2, first=200, every=1000, iterations=30)
+SEEING = Explore(Pixels(2, 2, 2), quarter, GridWorld.frame, 12, 2.0, sample=0.2)
+
+
+def test_dynamic_cells_follow_what_was_seen_and_every_elite_still_replays():
+    system = GoExplore(World(GridWorld), SEEING, batch=10, dynamic=DYNAMIC)
+    state, info = run(system, 30)
+    view = (info["cells/width"], info["cells/height"], info["cells/depth"])
+    assert state.archive.keys.shape[1] == view[0] * view[1] > 4
+    for row in range(int(state.archive.size)):
+        expected = (state.archive.score[row], state.archive.length[row], state.archive.keys[row].tobytes())
+        assert replay(World(GridWorld), Pixels(*view), state.archive.actions(row)) == expected
+
+
+def test_dynamic_cells_resume_and_do_not_depend_on_workers(tmp_path):
+    def fresh(pool=None):
+        return GoExplore(World(GridWorld), SEEING, batch=10, dynamic=DYNAMIC, pool=pool)
+
+    whole, _ = run(fresh(), 8)
+    half, _ = run(fresh(), 4)
+    assert half.view.any()
+    trees.save(tmp_path / "state.npz", half)
+    loaded, _ = trees.load(tmp_path / "state.npz", fresh().init(jax.random.key(0)))
+    with LocalPool(2) as pool:
+        same(run(fresh(pool), 4, loaded, first=4)[0], whole)
+
+
+def test_domain_cells_are_refused_for_games_whose_memory_is_not_known():
+    with pytest.raises(UsageError, match="montezuma_revenge, pitfall"):
+        make("breakout", "domain")
