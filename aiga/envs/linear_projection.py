@@ -6,6 +6,7 @@ adaptation MAP-Annealing", https://arxiv.org/abs/2205.10752.  A sum of many numb
 genomes crowd into the centre of the descriptor space.
 """
 
+import math
 from typing import Literal
 
 import equinox as eqx
@@ -16,6 +17,8 @@ from aiga.core.protocols import Evaluation, Key
 
 LIMIT = 5.12
 OPTIMUM = 0.4 * LIMIT
+SINE = [(-1) ** k / math.factorial(2 * k + 1) for k in reversed(range(6))]
+"""Exact to 6e-8 up to a right angle."""
 
 
 class LinearProjection(eqx.Module):
@@ -59,4 +62,11 @@ class LinearProjection(eqx.Module):
         square = (x - OPTIMUM) ** 2
         if self.function == "sphere":
             return square.sum(-1)
-        return (10 + square - 10 * jnp.cos(2 * jnp.pi * (x - OPTIMUM))).sum(-1)
+        return (square + 10 * _ripple(x - OPTIMUM)).sum(-1)
+
+
+def _ripple(x: Float[Array, "*n g"]) -> Float[Array, "*n g"]:
+    """1 - cos(2 pi x), by the series of the sine: `jnp.cos` is most of what Rastrigin's function costs on a CPU."""
+    angle = jnp.pi * (x - jnp.round(x))
+    sine = angle * jnp.polyval(jnp.array(SINE), angle**2)
+    return 2 * sine**2

@@ -31,5 +31,12 @@ def test_numbers_outside_the_box_count_the_less_the_farther_out_they_are():
 
 def test_descriptors_stay_within_the_limits():
     world = LinearProjection()
-    found = world(KEY, 30 * jax.random.normal(KEY, (200, 100)))
+    found = world(KEY, 30 * jax.random.normal(jax.random.key(1), (200, 100)))
     assert (np.abs(found.descriptor) <= np.array(world.high)).all()
+
+
+def test_rastrigin_is_the_textbook_function():
+    x = 4 * jax.random.normal(jax.random.key(1), (50, 100))
+    y = np.asarray(x, float) - 2.048
+    textbook = (10 + y**2 - 10 * np.cos(2 * np.pi * y)).sum(1)
+    assert np.allclose(LinearProjection("rastrigin").cost(x), textbook, rtol=1e-5)
