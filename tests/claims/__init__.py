@@ -1,0 +1,1 @@
+"""The papers' results against their controls."""

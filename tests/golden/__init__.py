@@ -1,0 +1,1 @@
+"""Numbers of the authors' code and of reference libraries."""
