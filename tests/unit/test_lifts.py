@@ -136,7 +136,9 @@ def test_stages_run_in_order_inherit_and_end_the_run():
     stages = Stages(
         [
             Stage("first", Count(), finished=lambda s: bool(s == 2)),
-            Stage("second", Count(), finished=lambda s: bool(s == 22), inherit=lambda own, previous: own + 10 * previous),
+            Stage(
+                "second", Count(), finished=lambda s: bool(s == 22), inherit=lambda own, previous: own + 10 * previous
+            ),
         ]
     )
     state, infos = drive(stages, 4)
