@@ -80,12 +80,12 @@ def run(*words: str) -> int:
 
     common = usage(loop.run)
     shared = {n: p for n, p in common.parameters.items() if n != "system" and p.kind is not Parameter.VAR_KEYWORD}
-    if not words or words[0] in ("-h", "--help"):
+    if words[:1] in (("-h",), ("--help",)):
         summary = "Run a system of the catalogue, or one of your own; `aiga run SYSTEM --help` shows its options too."
         parse("aiga run SYSTEM", Usage(summary, shared, common.descriptions), ["--help"])
-    system, *rest = words
-    if system.startswith("-"):
+    if not words or words[0].startswith("-"):
         raise UsageError("`aiga run` needs the system first, as in `aiga run map_elites --seed 1`; see `aiga list`.")
+    system, *rest = words
     module, prog = catalogue.find(system), f"aiga run {system}"
     preset = parse(prog, Usage("", {"preset": shared["preset"]}, {}), rest, strict=False)["preset"]
     paper = getattr(module, "PAPER", {}) if preset == "paper" else {}

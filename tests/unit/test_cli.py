@@ -19,6 +19,13 @@ def test_help_names_every_command(capsys):
     assert all(f"aiga {command}" in shown for command in COMMANDS)
 
 
+def test_help_on_run_without_a_system_shows_the_options_of_every_run(capsys):
+    assert main(["run", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--pool STR" in shown
+    assert "--scale" not in shown
+
+
 def test_the_options_of_a_system_are_the_signature_of_its_make(capsys):
     assert main(["run", WANDER, "--help"]) == 0
     shown = capsys.readouterr().out
@@ -95,6 +102,7 @@ def test_an_option_given_by_the_user_beats_the_papers(tmp_path, capsys):
         (["claim", "nothing", "--seeds", "x"], "`--seeds` takes INT, not `x`"),
         (["bench", "nothing"], "there is no benchmark `nothing`"),
         (["dashboard"], "not part of this version"),
+        (["run"], "needs the system first"),
         (["run", "--seed", "1"], "needs the system first"),
         (["run", "map_elite"], "there is no system `map_elite`"),
         (["run", "nowhere.py"], "there is no file"),
