@@ -42,7 +42,7 @@ def test_the_papers_settings_are_the_defaults_of_the_preset_paper(capsys):
 
 def test_run_show_and_resume_follow_each_other(tmp_path, capsys):
     directory = str(tmp_path / "run")
-    assert main(["run", WANDER, "--steps", "2", "--out", directory, "--scale", "3"]) == 0
+    assert main(["run", WANDER, "--steps", "2", "--workers", "1", "--out", directory, "--scale", "3"]) == 0
     assert main(["resume", directory, "--steps", "3"]) == 0
     capsys.readouterr()
     assert main(["show", directory, "--json"]) == 0
@@ -58,7 +58,7 @@ def test_run_show_and_resume_follow_each_other(tmp_path, capsys):
 def test_compare_puts_runs_side_by_side(tmp_path, capsys):
     directories = [str(tmp_path / name) for name in ("a", "b")]
     for seed, directory in enumerate(directories):
-        assert main(["run", WANDER, "--steps", "1", "--out", directory, "--seed", str(seed)]) == 0
+        assert main(["run", WANDER, "--steps", "1", "--workers", "1", "--out", directory, "--seed", str(seed)]) == 0
     capsys.readouterr()
     assert main(["compare", *directories]) == 0
     seeds = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("seed"))
@@ -86,7 +86,25 @@ def test_the_exit_code_of_claim_says_whether_it_holds(margin, code, verdict, tmp
 
 def test_an_option_given_by_the_user_beats_the_papers(tmp_path, capsys):
     directory = tmp_path / "run"
-    assert main(["run", WANDER, "--steps", "1", "--out", str(directory), "--preset", "paper", "--scale", "1"]) == 0
+    assert (
+        main(
+            [
+                "run",
+                WANDER,
+                "--steps",
+                "1",
+                "--workers",
+                "1",
+                "--out",
+                str(directory),
+                "--preset",
+                "paper",
+                "--scale",
+                "1",
+            ]
+        )
+        == 0
+    )
     assert json.loads((directory / "run.json").read_text())["options"]["scale"] == 1
 
 
