@@ -47,7 +47,7 @@ bench: $(VENV)/.bench ## speed against the peers' libraries
 	$(BIN)/aiga bench
 
 docs: $(VENV)/.test ## the documentation, into site/
-	$(BIN)/zensical build --clean
+	$(BIN)/zensical build --clean --strict
 
 clean: ## remove what make made, except runs/
 	rm -rf $(VENV) .cache site .pytest_cache .ruff_cache .hypothesis .import_linter_cache
