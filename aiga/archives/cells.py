@@ -107,8 +107,9 @@ class Found(NamedTuple):
     steps: Int[np.ndarray, " m"]
     places: Int[np.ndarray, " m"]
     snapshots: Sequence[bytes]
+    """Empty for what cannot win."""
     frames: Sequence[bytes]
-    """Empty if pictures are not kept."""
+    """No items if pictures are not kept."""
 
 
 class Added(NamedTuple):
@@ -319,6 +320,13 @@ def _roomy(column: np.ndarray, rows: int) -> np.ndarray:
     copy = np.zeros((capacity, *column.shape[1:]), column.dtype)
     copy[: len(column)] = column
     return copy
+
+
+def often_seen(cells: Cells, most: int) -> dict[bytes, tuple[float, int]]:
+    """Score and length of the cells that most rollouts passed through, by their keys."""
+    rows = np.argsort(-cells.seen[: cells.size], kind="stable")[:most]
+    elites = zip(cells.score[rows].tolist(), cells.length[rows].tolist(), strict=True)
+    return {key.tobytes(): elite for key, elite in zip(cells.keys[rows], elites, strict=True)}
 
 
 def nature_weights(cells: Cells, domain: bool = False) -> Float[np.ndarray, " n"]:

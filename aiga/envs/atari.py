@@ -33,8 +33,8 @@ class Atari:
         self.ale.setFloat("repeat_action_probability", sticky)
         self.ale.loadROM(roms.get_rom_path(game))
         self.life_loss_ends = life_loss_ends
-        self._actions = [action.value for action in self.ale.getMinimalActionSet()]
-        self.actions = len(self._actions)
+        self.codes = [action.value for action in self.ale.getMinimalActionSet()]
+        self.actions = len(self.codes)
         self._grey = np.empty(SCREEN, np.uint8)
         self.reset()
 
@@ -44,7 +44,7 @@ class Atari:
 
     def act(self, action: int) -> tuple[float, bool]:
         ale = self.ale
-        reward = float(ale.act(self._actions[action]))
+        reward = float(ale.act(self.codes[action]))
         return reward, (self.life_loss_ends and ale.lives() < self._lives) or ale.game_over()
 
     def save(self) -> bytes:

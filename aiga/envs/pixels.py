@@ -28,14 +28,14 @@ class Pixels(NamedTuple):
 def shrink(frame: UInt8[np.ndarray, "r c"], width: int, height: int, depth: int) -> UInt8[np.ndarray, "h w"]:
     """The area-averaged frame in levels 0..`depth`.
 
-    Exact up to 65,793 pixels, as all sums are then whole numbers that float32 holds: no machine rounds differently.
+    All sums are whole numbers, which float32 holds up to 65,793 pixels: machines do not differ in the last bit.
     The result is overwritten by the next call for the same sizes.
     """
-    areas = _areas(frame.shape, width, height)
-    areas.grey[...] = frame
-    areas.rows.dot(areas.grey, areas.bands)
-    areas.bands.dot(areas.columns, areas.sums)
-    return np.multiply(areas.sums, depth / (255.0 * frame.size), areas.levels, casting="unsafe")
+    rows, columns, grey, bands, sums, levels, unit = _areas(frame.shape, width, height)
+    grey[...] = frame
+    rows.dot(grey, bands)
+    bands.dot(columns, sums)
+    return np.multiply(sums, depth * unit, levels, casting="unsafe")
 
 
 class _Areas(NamedTuple):
@@ -47,13 +47,15 @@ class _Areas(NamedTuple):
     bands: Float[np.ndarray, "h c"]
     sums: Float[np.ndarray, "h w"]
     levels: UInt8[np.ndarray, "h w"]
+    unit: float
+    """One over the sum of a white cell."""
 
 
 @lru_cache(maxsize=32)
 def _areas(shape: tuple[int, int], width: int, height: int) -> _Areas:
     grey, bands, sums = (np.empty(s, np.float32) for s in (shape, (height, shape[1]), (height, width)))
     rows, columns = overlaps(shape[0], height), overlaps(shape[1], width).T.copy()
-    return _Areas(rows, columns, grey, bands, sums, np.empty((height, width), np.uint8))
+    return _Areas(rows, columns, grey, bands, sums, np.empty((height, width), np.uint8), 1.0 / (255.0 * grey.size))
 
 
 def overlaps(pixels: int, cells: int) -> Float[np.ndarray, "c p"]:

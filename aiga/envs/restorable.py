@@ -4,8 +4,9 @@ Imports numpy alone: these functions run in worker processes.
 """
 
 import atexit
+import math
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -55,6 +56,19 @@ class Explore(NamedTuple):
     """Probability that a step's picture is reported as a sample of all pictures."""
 
 
+class Start(NamedTuple):
+    """A state to explore from, and what its elite had when it was chosen."""
+
+    snapshot: bytes
+    score: float = 0.0
+    length: int = 0
+
+
+Known = Mapping[bytes, tuple[float, int]]
+"""Score and length of elites that are met often: what cannot beat them need not be saved, which takes time."""
+NOTHING: Known = {}
+
+
 class Rollout(NamedTuple):
     """What one exploration found: per distinct cell the best moment in it, in order of discovery."""
 
@@ -66,8 +80,9 @@ class Rollout(NamedTuple):
     gains: Float[np.ndarray, " c"]
     """Score won until then."""
     places: Int[np.ndarray, " c"]
-    """-1: not asked for."""
+    """-1: not asked for, or not saved."""
     snapshots: tuple[bytes, ...]
+    """Empty where a known elite is at least as good."""
     frames: tuple[bytes, ...]
     samples: tuple[bytes, ...]
 
@@ -82,34 +97,40 @@ atexit.register(opened.cache_clear)  # else nanobind warns of emulators that out
 
 
 def explore_many(
-    world: World, how: Explore, starts: Sequence[bytes], seeds: Sequence[tuple[int, ...]]
+    world: World, how: Explore, known: Known, starts: Sequence[Start], seeds: Sequence[tuple[int, ...]]
 ) -> list[Rollout]:
     """Explore from each start with its own random numbers."""
     env = opened(world)
-    return [explore(env, how, start, np.random.default_rng(seed)) for start, seed in zip(starts, seeds, strict=True)]
+    tasks = zip(starts, seeds, strict=True)
+    return [explore(env, how, start, np.random.default_rng(seed), known) for start, seed in tasks]
 
 
-def explore(env: Restorable, how: Explore, start: bytes, rng: np.random.Generator) -> Rollout:
+def explore(env: Any, how: Explore, start: Start, rng: np.random.Generator, known: Known = NOTHING) -> Rollout:
     """Take random, repeated actions from `start`; a step that ends the episode finds nothing."""
     actions = random_actions(rng, env.actions, how.steps, how.repeat)
     sampled = rng.random(how.steps) < how.sample
     best: dict[bytes, tuple[float, int, int, bytes, bytes]] = {}
     samples, gain, step = [], 0.0, 0
-    cell, place, frame, act, save = how.cell, how.place, how.frame, env.act, env.save
-    env.restore(start)
+    cell, act, frame = how.cell, env.act, how.frame
+    env.restore(start.snapshot)
     for step, action in enumerate(actions.tolist(), 1):
         reward, done = act(action)
         if done:
             break
         gain += reward
         key = cell(env)
-        known = best.get(key)
-        if known is None or gain > known[0]:
-            picture = frame(env).tobytes() if frame else b""
-            best[key] = (gain, step, place(env) if place else -1, save(), picture)
+        if key not in best or gain > best[key][0]:
+            score, length = known.get(key, (-math.inf, 0))
+            beaten = score > start.score + gain or (score == start.score + gain and length <= start.length + step)
+            best[key] = (gain, step, -1, b"", b"") if beaten else _moment(env, how, gain, step)
         if frame and sampled[step - 1]:
             samples.append(frame(env).tobytes())
     return _report(actions[:step], best, samples)
+
+
+def _moment(env: Any, how: Explore, gain: float, step: int) -> tuple[float, int, int, bytes, bytes]:
+    place, frame = how.place, how.frame
+    return gain, step, place(env) if place else -1, env.save(), frame(env).tobytes() if frame else b""
 
 
 def random_actions(rng: np.random.Generator, actions: int, steps: int, repeat: float) -> UInt8[np.ndarray, " t"]:

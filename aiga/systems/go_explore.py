@@ -26,7 +26,9 @@ from aiga.archives.cells import (
     Blobs,
     Cells,
     Found,
+    Starts,
     nature_weights,
+    often_seen,
     pack,
     rebin,
     rooted,
@@ -39,7 +41,8 @@ from aiga.core.protocols import Info, Key, Pool
 from aiga.envs.atari import Atari, MontezumaCell, PitfallCell, montezuma_place, pitfall_place
 from aiga.envs.downscale import View, search
 from aiga.envs.pixels import Pixels, shrink
-from aiga.envs.restorable import Explore, Replayed, Rollout, World, explore_many, opened, origin, replay
+from aiga.envs.restorable import Explore, Replayed, Rollout, Start, World, explore_many, opened, origin, replay
+from aiga.runs.claims import Claim
 from aiga.runs.events import Born
 from aiga.runs.pools import Lost, Serial
 
@@ -49,6 +52,8 @@ TASK = 4
 """Rollouts per task of the pool: about 0.1 s."""
 AUDIT = 50
 """Every so many steps an elite at random is replayed, besides every best."""
+KNOWN = 2000
+"""Elites that workers are told of, so that they need not save what cannot win."""
 PLACES = 2048
 DOMAINS = {"montezuma_revenge": (MontezumaCell(), montezuma_place), "pitfall": (PitfallCell(), pitfall_place)}
 
@@ -120,7 +125,7 @@ class GoExplore:
         how = self.how_in(state)
         rows = self.choose(rng, state.archive)
         starts = state.archive.at(rows)
-        rollouts = await self.explore(how, state.archive, rows, [(*seed, 1 + i) for i in range(self.batch)])
+        rollouts = await self.explore(how, state.archive, starts, [(*seed, 1 + i) for i in range(self.batch)])
         found, clock = gather(rollouts, state.archive.keys.shape[1]), int(state.clock) + 1
         taken = [rollout.actions for rollout in rollouts]
         archive, added = state.archive.add(found, starts, taken, clock, reset_counts=self.reset_counts)
@@ -140,12 +145,14 @@ class GoExplore:
         return rng.choice(len(weights), size=self.batch, p=weights / weights.sum())
 
     async def explore(
-        self, how: Explore, archive: Cells, rows: Int[np.ndarray, " b"], seeds: list[tuple[int, ...]]
+        self, how: Explore, archive: Cells, chosen: Starts, seeds: list[tuple[int, ...]]
     ) -> list[Rollout]:
-        """Explore from each row; results in order of submission."""
-        starts = [archive.snapshot(row) for row in rows.tolist()]
+        """Explore from each chosen elite; results in order of submission."""
+        columns = (chosen.row.tolist(), chosen.score.tolist(), chosen.length.tolist())
+        starts = [Start(archive.snapshot(row), *had) for row, *had in zip(*columns, strict=True)]
+        known = often_seen(archive, KNOWN)
         tasks = [
-            self.pool.submit(explore_many, self.world, how, starts[i : i + TASK], seeds[i : i + TASK])
+            self.pool.submit(explore_many, self.world, how, known, starts[i : i + TASK], seeds[i : i + TASK])
             for i in range(0, len(starts), TASK)
         ]
         return [rollout for task in tasks for rollout in present(await task)]
@@ -228,6 +235,7 @@ def present(value: Any) -> Any:
 def gather(rollouts: Sequence[Rollout], width: int) -> Found:
     """The candidates of all rollouts, in order of submission."""
     counts = [len(r.steps) for r in rollouts]
+    framed = any(frame for r in rollouts for frame in r.frames)
     return Found(
         np.repeat(np.arange(len(rollouts)), counts),
         np.concatenate([r.keys.reshape(-1, width) for r in rollouts]),
@@ -235,12 +243,12 @@ def gather(rollouts: Sequence[Rollout], width: int) -> Found:
         np.concatenate([r.steps for r in rollouts]),
         np.concatenate([r.places for r in rollouts]),
         [snapshot for r in rollouts for snapshot in r.snapshots],
-        [frame for r in rollouts for frame in r.frames if frame],
+        [frame for r in rollouts for frame in r.frames] if framed else [],
     )
 
 
 def note_first(entered: Int[np.ndarray, " p"], places: Int[np.ndarray, " m"], now: int) -> Int[np.ndarray, " p"]:
-    """A copy in which rooms that are entered for the first time have the present as their time."""
+    """A copy in which rooms entered for the first time have the present as their time."""
     fresh = np.isin(np.arange(len(entered)), places) & (entered < 0)
     return np.where(fresh, now, entered)
 
@@ -321,3 +329,16 @@ def make(
 
 PAPER = {"cells": "dynamic", "repeat": 20.0, "life_loss_ends": False}
 """The 2021 paper without domain knowledge; its budget is 2 G frames, about 60,000 steps."""
+
+CLAIM = Claim(
+    statement="Returning to what was reached before exploring on scores where exploring from the start does not.",
+    source="Ecoffet et al. 2019 and 2021, abstracts",
+    metric="score/best",
+    treatment={"cells": "domain"},
+    control={"cells": "domain", "archive": False},
+    steps=100,
+    margin=400.0,
+    others={"pixels": {}},
+    also=("go_explore/rooms", "archive/cells", "go_explore/frames"),
+)
+"""Montezuma's Revenge, 1 to 2 M frames; the control has more of them, as its rollouts are longer."""

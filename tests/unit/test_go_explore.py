@@ -12,6 +12,7 @@ from aiga.core.errors import UsageError
 from aiga.envs.pixels import Pixels
 from aiga.envs.restorable import Explore, World, replay
 from aiga.runs.pools import LocalPool, Lost, Serial
+from aiga.systems import go_explore
 from aiga.systems.go_explore import Dynamic, GoExplore, make
 
 HOW = Explore(Square(), quarter, steps=12, repeat=2.0)
@@ -60,6 +61,14 @@ def test_any_number_of_workers_gives_the_same_run():
         with LocalPool(workers) as pool:
             together, _ = run(system(pool=pool), 6)
         same(alone, together)
+
+
+def test_telling_workers_what_is_known_changes_nothing(monkeypatch):
+    told, _ = run(system(), 8)
+    for known in (0, 7):
+        monkeypatch.setattr(go_explore, "KNOWN", known)
+        untold, _ = run(system(), 8)
+        same(told, untold)
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):

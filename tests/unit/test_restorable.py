@@ -11,6 +11,7 @@ from aiga.envs.restorable import (
     Gymnasium,
     Restorable,
     Rollout,
+    Start,
     World,
     explore,
     explore_many,
@@ -24,7 +25,7 @@ HOW = Explore(Square(), quarter, steps=60, repeat=2.0)
 
 
 def rollout(how=HOW, seed=0, start=b"\0\0") -> Rollout:
-    return explore(GridWorld(), how, start, np.random.default_rng(seed))
+    return explore(GridWorld(), how, Start(start), np.random.default_rng(seed))
 
 
 def test_a_restorable_world_is_recognised():
@@ -57,12 +58,23 @@ def test_the_step_that_ends_the_episode_finds_nothing():
 
 
 def test_a_rollout_depends_on_its_own_seed_alone():
-    starts, seeds = [b"\0\0", b"\3\3", b"\7\7"], [(9, 1), (9, 2), (9, 3)]
-    together = explore_many(WORLD, HOW, starts, seeds)
-    apart = [explore_many(WORLD, HOW, [start], [seed])[0] for start, seed in zip(starts, seeds, strict=True)]
+    starts, seeds = [Start(b"\0\0"), Start(b"\3\3"), Start(b"\7\7")], [(9, 1), (9, 2), (9, 3)]
+    together = explore_many(WORLD, HOW, {}, starts, seeds)
+    apart = [explore_many(WORLD, HOW, {}, [start], [seed])[0] for start, seed in zip(starts, seeds, strict=True)]
     for one, other in zip(together, apart, strict=True):
         assert one.snapshots == other.snapshots
         np.testing.assert_array_equal(one.actions, other.actions)
+
+
+def test_what_cannot_beat_a_known_elite_is_counted_but_not_saved():
+    start, plain = Start(b"\0\0", score=7.0, length=20), rollout()
+    scores, lengths = 7.0 + plain.gains, 20 + plain.steps
+    keys = [key.tobytes() for key in plain.keys]
+    for score, length, saved in ((0, 0, False), (1, 0, False), (-1, 0, True), (0, -1, False), (0, 1, True)):
+        known = dict(zip(keys, zip(scores + score, (lengths + length).tolist(), strict=True), strict=True))
+        found = explore(GridWorld(), HOW, start, np.random.default_rng(0), known)
+        np.testing.assert_array_equal(found.keys, plain.keys)
+        assert found.snapshots == (plain.snapshots if saved else (b"",) * len(keys))
 
 
 def test_actions_are_repeated_a_geometric_number_of_times():
