@@ -75,8 +75,8 @@ class Gallery:
 
     def __init__(self, frames: UInt8[np.ndarray, "n r c"]) -> None:
         self.frames = frames
-        self.averages = lru_cache(maxsize=1024)(self._averages)
-        self.bands = lru_cache(maxsize=16)(self._bands)
+        self.averages = lru_cache(maxsize=128)(self._averages)
+        self.bands = lru_cache(maxsize=32)(self._bands)
 
     def counts(self, view: View) -> Int[np.ndarray, " k"]:
         """Frames per cell."""

@@ -64,7 +64,7 @@ class Dynamic(NamedTuple):
     The authors judge by 10,000 frames of which few are sampled (0.01), for runs 300 times as long as ours.
     """
 
-    frames: int = 2000
+    frames: int = 1000
     """Sampled frames to judge by, the latest."""
     sample: float = 0.05
     """Probability that a frame is sampled."""

@@ -159,3 +159,9 @@ def test_dynamic_cells_resume_and_do_not_depend_on_workers(tmp_path):
 def test_domain_cells_are_refused_for_games_whose_memory_is_not_known():
     with pytest.raises(UsageError, match="montezuma_revenge, pitfall"):
         make("breakout", "domain")
+
+
+def test_dynamic_cells_are_looked_for_when_the_actions_have_doubled_and_at_intervals():
+    dynamic = Dynamic(first=10, every=100)
+    looks = [n for n in range(1, 301) if dynamic.looks(n) != dynamic.looks(n - 1)]
+    assert looks == [10, 20, 40, 80, 100, 160, 200, 300]
