@@ -1,0 +1,11 @@
+import pytest
+
+from aiga.runs.claims import claim
+
+
+@pytest.mark.claims
+def test_go_explore_scores_in_montezumas_revenge_where_exploring_from_the_start_does_not(tmp_path):
+    """Ecoffet et al. (2019, 2021): points and rooms with an archive to return to, next to nothing without."""
+    result = claim("go_explore", seeds=3, out=tmp_path / "runs")
+    assert result.holds
+    assert min(result.table["treatment"]["go_explore/rooms"]) > max(result.table["control"]["go_explore/rooms"])
