@@ -95,6 +95,8 @@ def run(
         budget: Dollars that foundation models may cost.
         options: The system's own, as of its `make`.
     """
+    if seed < 0:
+        raise UsageError(f"--seed is {seed}: give a whole number from zero on.")
     module = catalogue.find(system)
     options = _preset(module, preset) | options
     if steps is None and minutes is None and preset == "laptop":

@@ -191,7 +191,7 @@ class Store:
         )
         operator = self._name(born.operator)
         self._database.executemany(
-            f"INSERT INTO lineage VALUES (?1, {step}, ?2, ?3, {operator}, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            f"INSERT INTO lineage VALUES (?, {step}, ?, ?, {operator}, ?, ?, ?, ?, ?, ?, ?)",
             zip(*columns, strict=True),
         )
 

@@ -99,7 +99,7 @@ def test_steady_state_tells_in_the_order_of_submission_when_evaluations_tie():
 
 def test_steady_state_does_not_wait_for_the_slowest():
     slow_first = iter([0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
-    state, infos = drive(SteadyState(Walk(1), delayed(lambda x: next(slow_first)), workers=2), 5)
+    state, _ = drive(SteadyState(Walk(1), delayed(lambda x: next(slow_first)), workers=2), 5)
     assert 0 in state.ids, "the first submitted is still in flight after five others were told"
 
 
@@ -141,7 +141,7 @@ def test_stages_run_in_order_inherit_and_end_the_run():
             ),
         ]
     )
-    state, infos = drive(stages, 4)
+    _, infos = drive(stages, 4)
     assert [info["stage/name"] for info in infos] == ["first", "first", "second", "second"]
     assert [int(info["count/value"]) for info in infos] == [1, 2, 21, 22]
     assert "run/finished" in infos[3]

@@ -153,6 +153,7 @@ def test_a_run_works_inside_a_running_event_loop(tmp_path):
     [
         ({"steps": 0}, "--steps is 0: give a number above zero"),
         ({"minutes": -1.0}, "--minutes is -1"),
+        ({"seed": -1}, "--seed is -1: give a whole number from zero on"),
         ({"pool": "cloud"}, "--pool 'cloud' is not available"),
         ({"preset": "papr"}, "--preset 'papr' is unknown"),
         ({"scal": 1.0}, "did you mean `scale`"),
