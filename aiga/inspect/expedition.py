@@ -47,6 +47,23 @@ class Spot(NamedTuple):
     y: float
 
 
+def figures(run: Run, world: World, archive: Cells, entered: Int[np.ndarray, " places"]) -> list[Figure]:
+    """What a report of an exploration of an Atari game shows."""
+    montezuma = world.arguments[0] == "montezuma_revenge"
+    shown = [course(run, public=montezuma)]
+    if montezuma:
+        caption = (
+            "Real frames of every room that was reached, numbered in the order of the first visit. Every dot is an "
+            "elite of the archive where it stands; every line leads to an elite from the one it was reached from."
+        )
+        shown.append(Figure("Map", caption, room_map(run.media / "map.png", archive, entered, world)))
+    scores, lengths = archive.score[: archive.size], archive.length[: archive.size]
+    best = int(np.lexsort((lengths, -scores))[0])
+    path = film(run.media / "best.gif", world, archive.actions(best))
+    caption = f"{scores[best]:,.0f} points after {lengths[best]:,} actions of four frames, replayed from the reset."
+    return [*shown, Figure("The best trajectory", caption, path)]
+
+
 def course(run: Run, public: bool) -> Figure:
     """Score, rooms and cells against frames; `public`: beside 48 public runs."""
     subplots = require("plotly.subplots", "report")
@@ -87,6 +104,7 @@ def film(path: Path, world: World, actions: UInt8[np.ndarray, " t"], most: int =
             picture = image.fromarray(env.picture()).resize((280, 210), image.Resampling.NEAREST)
             pictures.append(picture.quantize(32, dither=image.Dither.NONE))
     durations = [50] * (len(pictures) - 1) + [2_000]
+    pictures = pictures or [image.fromarray(env.picture())]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0, optimize=True)
     return path
 

@@ -14,6 +14,7 @@ This is phase 1, exploration, the first of the paper's stages.  A batch is merge
 own random numbers, so a run does not depend on the number of workers.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -42,9 +43,12 @@ from aiga.envs.atari import Atari, MontezumaCell, PitfallCell, montezuma_place, 
 from aiga.envs.downscale import View, search
 from aiga.envs.pixels import Pixels, shrink
 from aiga.envs.restorable import Explore, Replayed, Rollout, Start, World, explore_many, opened, origin, replay
+from aiga.inspect import expedition
 from aiga.runs.claims import Claim
 from aiga.runs.events import Born
 from aiga.runs.pools import Lost, Serial
+from aiga.runs.record import Run
+from aiga.runs.report import Figure
 
 ABOUT = {"papers": (27, 38), "pillar": "environments", "needs": ("atari",)}
 
@@ -164,7 +168,7 @@ class GoExplore:
             self.pool.submit(explore_many, self.world, how, known, starts[i : i + TASK], seeds[i : i + TASK])
             for i in range(0, len(starts), TASK)
         ]
-        return [rollout for task in tasks for rollout in present(await task)]
+        return [rollout for answer in await asyncio.gather(*tasks) for rollout in present(answer)]
 
     async def verify(
         self, rng: np.random.Generator, how: Explore, archive: Cells, clock: int, best: float
@@ -349,3 +353,17 @@ CLAIM = Claim(
     also=("go_explore/rooms", "archive/cells", "go_explore/frames"),
 )
 """Montezuma's Revenge, 1 to 2 M frames; the control has more of them, as its rollouts are longer."""
+
+
+def figures(run: Run) -> list[Figure]:
+    """The course of the exploration, a map of the rooms, a film of the best trajectory."""
+    explored: Exploration = run.state.states[0]
+    stage = make(**run.options).stages[0].system
+    assert isinstance(stage, GoExplore)
+    return expedition.figures(run, stage.world, explored.archive, explored.entered)
+
+
+if __name__ == "__main__":
+    import aiga
+
+    aiga.run("go_explore", cells="domain", minutes=1.0)
