@@ -107,7 +107,8 @@ def test_a_pool_serves_two_event_loops_one_after_the_other(pool):
     async def run():
         return await pool.submit(tasks.process_id)
 
-    assert asyncio.run(run()) == asyncio.run(run())
+    served = {asyncio.run(run()) for _ in range(8)}
+    assert len(served) <= pool.workers, "the workers of the first loop serve the others too"
 
 
 def test_what_an_ended_loop_left_behind_does_not_reach_the_next(tmp_path):
