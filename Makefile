@@ -12,15 +12,16 @@ export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES ?= -1
 
 MINUTES ?= 4
+KILLS ?= 20
 DEMO ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help demo test check format claims bench docs clean
+.PHONY: help demo test check format claims chaos bench docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Go-Explore in Montezuma's Revenge for MINUTES=4, then its report
-	@out="$(DEMO)" && $(BIN)/aiga run go_explore --minutes $(MINUTES) --seed 0 --out "$$out" && \
+	@out="$(DEMO)" && $(BIN)/aiga run go_explore --cells domain --minutes $(MINUTES) --seed 0 --out "$$out" && \
 	report="$$($(BIN)/aiga report "$$out" | tail -n 1)" && \
 	if [ -n "$$CI" ]; then :; \
 	elif [ "$$(uname)" = Darwin ]; then open "$$report"; \
@@ -42,6 +43,9 @@ format: $(VENV)/.test ## format the code
 
 claims: $(VENV)/.test ## every paper's claim against its control (long)
 	$(BIN)/pytest -m claims
+
+chaos: $(VENV)/.test ## runs and workers killed KILLS=20 times at random moments
+	AIGA_KILLS=$(KILLS) $(BIN)/pytest -q tests/contract/test_kill.py
 
 bench: $(VENV)/.bench ## speed against the peers' libraries
 	$(BIN)/aiga bench

@@ -39,6 +39,12 @@ class World(NamedTuple):
     """A function or class that can be pickled."""
     arguments: tuple[Any, ...] = ()
 
+    def fresh(self) -> Restorable:
+        """A world of its own, just reset: emulators keep traces of what was played before a reset."""
+        env = self.build(*self.arguments)
+        env.reset()
+        return env
+
 
 class Explore(NamedTuple):
     """How to explore from a state, and what to report."""
@@ -159,8 +165,7 @@ class Replayed(NamedTuple):
 
 def replay(world: World, cell: Callable[[Any], bytes], actions: UInt8[np.ndarray, " t"]) -> Replayed:
     """Play `actions` from the reset, in a world of its own that has never been restored."""
-    env = world.build(*world.arguments)
-    env.reset()
+    env = world.fresh()
     score = 0.0
     for taken, action in enumerate(actions.tolist()):
         reward, done = env.act(action)
@@ -168,13 +173,6 @@ def replay(world: World, cell: Callable[[Any], bytes], actions: UInt8[np.ndarray
             return Replayed(score, taken, cell(env))
         score += reward
     return Replayed(score, len(actions), cell(env))
-
-
-def origin(world: World) -> bytes:
-    """The snapshot of the world just reset."""
-    env = opened(world)
-    env.reset()
-    return env.save()
 
 
 class Gymnasium:

@@ -93,9 +93,8 @@ def _public_runs(figure: Any, last: float) -> None:
 def film(path: Path, world: World, actions: UInt8[np.ndarray, " t"], most: int = 500) -> Path:
     """Write the trajectory as a GIF of at most about `most` pictures."""
     image = require("PIL.Image", "report")
-    env = world.build(*world.arguments)
+    env = world.fresh()
     assert isinstance(env, Atari)
-    env.reset()
     every = max(2, -(-len(actions) // most))
     pictures = []
     for step, action in enumerate(actions.tolist()):

@@ -42,7 +42,7 @@ from aiga.core.protocols import Info, Key, Pool
 from aiga.envs.atari import Atari, MontezumaCell, PitfallCell, montezuma_place, pitfall_place
 from aiga.envs.downscale import View, search
 from aiga.envs.pixels import Pixels, shrink
-from aiga.envs.restorable import Explore, Replayed, Rollout, Start, World, explore_many, opened, origin, replay
+from aiga.envs.restorable import Explore, Replayed, Rollout, Start, World, explore_many, opened, replay
 from aiga.inspect import expedition
 from aiga.runs.claims import Claim
 from aiga.runs.events import Born
@@ -124,9 +124,9 @@ class GoExplore:
 
     def init(self, key: Key) -> Exploration:
         del key
-        start, env, how = origin(self.world), opened(self.world), self.how
+        env, how = self.world.fresh(), self.how
         place = how.place(env) if how.place else -1
-        archive = rooted(start, how.cell(env), place, how.frame(env).tobytes() if how.frame else b"")
+        archive = rooted(env.save(), how.cell(env), place, how.frame(env).tobytes() if how.frame else b"")
         entered = np.full(PLACES, -1)
         entered[place : place + 1] = 0
         zero, ring = np.zeros((), np.int64), Blobs.empty(self.dynamic.frames if self.dynamic else 0)

@@ -18,7 +18,7 @@ import pytest
 from aiga.runs.loop import run
 from aiga.runs.record import Run
 
-KILLS = int(os.environ.get("AIGA_KILLS", "3"))
+KILLS = int(os.environ.get("AIGA_KILLS", "2"))
 RUNS = {
     "go_explore": (20, {"cells": "domain", "batch": 40}),
     "map_elites": (60, {"batch": 64, "fuse": 2}),

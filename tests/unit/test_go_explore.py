@@ -165,3 +165,12 @@ def test_dynamic_cells_are_looked_for_when_the_actions_have_doubled_and_at_inter
     dynamic = Dynamic(first=10, every=100)
     looks = [n for n in range(1, 301) if dynamic.looks(n) != dynamic.looks(n - 1)]
     assert looks == [10, 20, 40, 80, 100, 160, 200, 300]
+
+
+def test_a_run_does_not_depend_on_what_its_process_played_before():
+    """An emulator that has been used resets to other bytes than a fresh one."""
+    system = make(batch=2, explore_steps=5).stages[0].system
+    first = system.init(jax.random.key(0))
+    asyncio.run(system.step(jax.random.key(1), first))
+    again = system.init(jax.random.key(0))
+    assert np.array_equal(first.archive.origin, again.archive.origin)

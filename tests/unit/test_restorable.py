@@ -15,7 +15,7 @@ from aiga.envs.restorable import (
     World,
     explore,
     explore_many,
-    origin,
+    opened,
     random_actions,
     replay,
 )
@@ -143,8 +143,10 @@ def test_an_environments_own_save_and_restore_are_used():
     assert env.act(0) == other.act(0)
 
 
-def test_origin_is_the_state_after_the_reset():
-    assert origin(WORLD) == b"\0\0"
+def test_a_fresh_world_is_one_of_its_own_just_reset():
+    opened(WORLD).act(1)
+    assert WORLD.fresh().save() == b"\0\0"
+    assert WORLD.fresh() is not WORLD.fresh()
 
 
 def test_workers_do_not_import_jax():
