@@ -23,6 +23,7 @@ PYRAMID = ((3, 3), (2, 5), (1, 7), (0, 9))
 
 PUBLIC_CURVE = np.array(
     [
+        (0.0, 0, 0, 0),
         (0.4, 0, 0, 400),
         (0.8, 450, 0, 1_000),
         (1.47, 900, 500, 2_600),
@@ -50,7 +51,7 @@ class Spot(NamedTuple):
 def figures(run: Run, world: World, archive: Cells, entered: Int[np.ndarray, " places"]) -> list[Figure]:
     """What a report of an exploration of an Atari game shows."""
     montezuma = world.arguments[0] == "montezuma_revenge"
-    shown = [course(run, public=montezuma)]
+    shown = []
     if montezuma:
         caption = (
             "Real frames of every room that was reached, numbered in the order of the first visit. Every dot is an "
@@ -61,7 +62,7 @@ def figures(run: Run, world: World, archive: Cells, entered: Int[np.ndarray, " p
     best = int(np.lexsort((lengths, -scores))[0])
     path = film(run.media / "best.gif", world, archive.actions(best))
     caption = f"{scores[best]:,.0f} points after {lengths[best]:,} actions of four frames, replayed from the reset."
-    return [*shown, Figure("The best trajectory", caption, path)]
+    return [*shown, course(run, public=montezuma), Figure("The best trajectory", caption, path)]
 
 
 def course(run: Run, public: bool) -> Figure:
@@ -85,9 +86,16 @@ def course(run: Run, public: bool) -> Figure:
 def _public_runs(figure: Any, last: float) -> None:
     shown = PUBLIC_CURVE[: np.searchsorted(PUBLIC_CURVE[:, 0], last) + 1]
     millions, median, low, high = shown.T
-    band = {"x": [*millions, *millions[::-1]], "y": [*high, *low[::-1]], "fill": "toself", "hoverinfo": "skip"}
+    dotted = {"color": FAINT, "dash": "dot"}
+    band = {
+        "x": [*millions, *millions[::-1]],
+        "y": [*high, *low[::-1]],
+        "fill": "toself",
+        "hoverinfo": "skip",
+        "mode": "lines",
+    }
     figure.add_scatter(**band, line={"width": 0}, fillcolor="rgba(154,165,177,.25)", showlegend=False, row=1, col=1)
-    figure.add_scatter(x=millions, y=median, line={"color": FAINT, "dash": "dot"}, name="48 public runs", row=1, col=1)
+    figure.add_scatter(x=millions, y=median, line=dotted, name="48 public runs", mode="lines", row=1, col=1)
 
 
 def film(path: Path, world: World, actions: UInt8[np.ndarray, " t"], most: int = 500) -> Path:
@@ -129,7 +137,7 @@ def room_map(path: Path, archive: Cells, entered: Int[np.ndarray, " places"], wo
         colour = shade(rank / max(len(ranks) - 1, 1))
         pen.rectangle(_box(_corner(place)), outline=colour, width=4)
         _label(pen, _corner(place), f"{rank + 1}")
-    _legend(pen, canvas.size, len(ranks), int(archive.size))
+    _legend(pen, canvas.size, f"{len(ranks)} of {24 * len(levels)} rooms", int(archive.size))
     canvas.save(path, optimize=True)
     return path
 
@@ -221,11 +229,12 @@ def _label(pen: Any, corner: tuple[int, int], text: str) -> None:
     pen.text((x, y), text, font=font, fill="#f5f7fa")
 
 
-def _legend(pen: Any, size: tuple[int, int], rooms: int, cells: int) -> None:
+def _legend(pen: Any, size: tuple[int, int], rooms: str, cells: int) -> None:
     font = require("PIL.ImageFont", "report").load_default(17)
     y = size[1] - 27
-    pen.text((10, y), f"{rooms} rooms, {cells:,} cells; first reached", font=font, fill="#cbd2d9")
-    start = 30 + int(pen.textlength(f"{rooms} rooms, {cells:,} cells; first reached", font=font))
+    text = f"{rooms}, {cells:,} cells; first reached"
+    pen.text((10, y), text, font=font, fill="#cbd2d9")
+    start = 30 + int(pen.textlength(text, font=font))
     for i in range(160):
         pen.line([(start + i, y + 4), (start + i, y + 18)], fill=shade(i / 159))
     pen.text((start + 170, y), "last reached; lines lead from each elite's parent to it", font=font, fill="#cbd2d9")

@@ -95,7 +95,7 @@ def stepping_stones(run: Run) -> list[Figure]:
 
 def style(figure: Any, **layout: Any) -> None:
     """Give a plotly figure the look of the house."""
-    margin = {"l": 55, "r": 20, "t": 40, "b": 45}
+    margin = {"l": 55, "r": 20, "t": 60, "b": 45}
     font = {"family": "system-ui, sans-serif", "size": 13, "color": INK}
     figure.update_layout(template="plotly_white", margin=margin, font=font, **layout)
 
@@ -182,6 +182,7 @@ img, video {{ max-width: 100%; height: auto; }}
 table {{ border-collapse: collapse; font-size: .9rem; }}
 td, th {{ text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e4e7eb;
   vertical-align: top; overflow-wrap: anywhere; }}
+td:first-child {{ white-space: nowrap; overflow-wrap: normal; }}
 </style>
 <script>{plotly}</script></head>
 <body><h1>{title}</h1><p class="line">{line}</p>
