@@ -3,7 +3,6 @@
 The emulator is ale-py (GPL-2.0, the optional extra `atari`).  Imports numpy alone: runs in worker processes.
 """
 
-import pickle
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +26,7 @@ class Atari:
         if game not in roms.get_all_rom_ids():
             raise UsageError(f"the game `{game}` is unknown; ale-py's names are like `montezuma_revenge`, `pitfall`.")
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
-        self.ale = ale_py.ALEInterface()
+        self.ale, self._state = ale_py.ALEInterface(), ale_py.ALEState
         self.ale.setInt("random_seed", 0)
         self.ale.setInt("frame_skip", skip)
         self.ale.setFloat("repeat_action_probability", sticky)
@@ -48,10 +47,10 @@ class Atari:
         return reward, (self.life_loss_ends and ale.lives() < self._lives) or ale.game_over()
 
     def save(self) -> bytes:
-        return pickle.dumps(self.ale.cloneState(), 5)
+        return self.ale.cloneState().serialize()
 
     def restore(self, snapshot: bytes) -> None:
-        self.ale.restoreState(pickle.loads(snapshot))
+        self.ale.restoreState(self._state(snapshot))
         self._lives = self.ale.lives()
 
     def frame(self) -> UInt8[np.ndarray, "210 160"]:
