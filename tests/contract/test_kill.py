@@ -20,9 +20,10 @@ from aiga.runs.record import Run
 
 KILLS = int(os.environ.get("AIGA_KILLS", "2"))
 RUNS = {
-    "go_explore": (20, {"cells": "domain", "batch": 40}),
-    "map_elites": (60, {"batch": 64, "fuse": 2}),
+    "go_explore": (16 * KILLS, {"cells": "domain", "batch": 40}),
+    "map_elites": (30 * KILLS, {"batch": 256, "fuse": 200}),
 }
+"""Steps and options: long enough to be killed so often."""
 
 
 def children(process: int) -> list[int]:
@@ -55,17 +56,20 @@ def test_a_run_and_its_workers_may_be_killed_at_any_moment(system, tmp_path):
     begun = run(system, seed=5, steps=1, out=tmp_path / "killed", **options)
     chance = random.Random(0)
     command = [sys.executable, "-m", "aiga", "resume", str(begun.directory), "--steps", str(steps)]
-    for _ in range(KILLS):
+    kills = 0
+    while kills < KILLS and begun.summary()["steps"] < steps:
         before = begun.summary()["steps"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             if started(begun.directory, process, before):
-                time.sleep(chance.uniform(0, 4))
+                time.sleep(chance.uniform(0, 8))
                 kill_something(process, chance)
                 time.sleep(chance.uniform(0, 1))
+            kills += process.poll() != 0
             process.kill()
-    if begun.status != "finished":
+    assert kills >= KILLS // 2, "the run was over before it could be killed as often as it should be"
+    if begun.status != "finished" or begun.summary()["steps"] < steps:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    killed = Run(tmp_path / "killed")
+    killed = Run(begun.directory)
     assert killed.status == "finished"
     jax.tree.map(np.testing.assert_array_equal, killed.state, whole.state)
     for column, values in whole.lineage().items():
