@@ -20,10 +20,10 @@ from aiga.runs.record import Run
 
 KILLS = int(os.environ.get("AIGA_KILLS", "2"))
 RUNS = {
-    "go_explore": (16 * KILLS, {"cells": "domain", "batch": 40}),
-    "map_elites": (30 * KILLS, {"batch": 256, "fuse": 200}),
+    "go_explore": (60 + 13 * KILLS, 8.0, {"cells": "domain", "batch": 40}),
+    "map_elites": (200 + 30 * KILLS, 2.0, {"batch": 256, "fuse": 200}),
 }
-"""Steps and options: long enough to be killed so often."""
+"""Steps, the longest wait for a kill in seconds, and options: long enough to be killed so often."""
 
 
 def children(process: int) -> list[int]:
@@ -51,7 +51,7 @@ def kill_something(process: subprocess.Popen, chance: random.Random) -> None:
 
 @pytest.mark.parametrize("system", RUNS)
 def test_a_run_and_its_workers_may_be_killed_at_any_moment(system, tmp_path):
-    steps, options = RUNS[system]
+    steps, longest, options = RUNS[system]
     whole = run(system, seed=5, steps=steps, out=tmp_path / "whole", **options)
     begun = run(system, seed=5, steps=1, out=tmp_path / "killed", **options)
     chance = random.Random(0)
@@ -61,7 +61,7 @@ def test_a_run_and_its_workers_may_be_killed_at_any_moment(system, tmp_path):
         before = begun.summary()["steps"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             if started(begun.directory, process, before):
-                time.sleep(chance.uniform(0, 8))
+                time.sleep(chance.uniform(0, chance.choice([longest / 8, longest])))
                 kill_something(process, chance)
                 time.sleep(chance.uniform(0, 1))
             kills += process.poll() != 0
