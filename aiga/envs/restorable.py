@@ -35,8 +35,8 @@ class Restorable(Protocol):
 class World(NamedTuple):
     """How a worker builds its own copy of a world."""
 
-    build: Callable[..., Restorable]
-    """A function or class that can be pickled."""
+    build: Callable[..., Any]
+    """A function or class that can be pickled: of a `Restorable`, or of a `Playable` of `aiga.envs.playable`."""
     arguments: tuple[Any, ...] = ()
 
     def fresh(self) -> Restorable:
