@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from aiga.archives.visits import Visits
+
 NOBODY = (-1, -1)
 
 
@@ -207,7 +209,7 @@ class Cells(NamedTuple):
         archive = self._roomy(size)._write(found, added, size, birth, starts)
         archive.score[added.row], archive.length[added.row] = score[winners], length[winners]
         archive.moment[added.row] = moment
-        archive._count(row[cell], starts.row, found.rollout[winners[added.status == 2]])
+        archive = archive._count(row[cell], starts.row, found.rollout[winners[added.status == 2]])
         if reset_counts:
             for column in (archive.seen, archive.chosen, archive.chosen_since_new):
                 column[added.row[added.status == 1]] = 0
@@ -256,12 +258,12 @@ class Cells(NamedTuple):
         self.order[:size] = np.insert(old, np.searchsorted(stored[: self.size], stored[fresh], sorter=old), fresh)
         return self._replace(size=np.array(size), snapshots=snapshots, frames=frames)
 
-    def _count(self, seen: np.ndarray, chosen: np.ndarray, inventive: np.ndarray) -> None:
-        """Count visits and choices, in place; `inventive` rollouts found a new cell."""
-        np.add.at(self.seen, seen, 1)
-        np.add.at(self.chosen, chosen, 1)
-        np.add.at(self.chosen_since_new, chosen, 1)
-        self.chosen_since_new[chosen[inventive]] = 0
+    def _count(self, seen: np.ndarray, chosen: np.ndarray, inventive: np.ndarray) -> "Cells":
+        """Count visits and choices; `inventive` rollouts found a new cell."""
+        visited = {"seen": seen, "chosen": chosen, "chosen_since_new": chosen}
+        counts = {name: Visits(getattr(self, name)).visit(rows)[0].counts for name, rows in visited.items()}
+        counts["chosen_since_new"][chosen[inventive]] = 0
+        return self._replace(**counts)
 
 
 _COLUMNS = (

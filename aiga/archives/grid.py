@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from aiga.archives.visits import earliest
 from aiga.archives.voronoi import VoronoiCells
 from aiga.core.errors import UsageError
 from aiga.core.protocols import Evaluation, Info, Key
@@ -230,8 +231,5 @@ def _first_best(
     cell: Int[Array, " n"], fitness: Float[Array, " n"], accepted: Bool[Array, " n"], cells: int
 ) -> Bool[Array, " n"]:
     """Which candidate is, of those accepted in its cell, the first of the best: one per cell."""
-    n = fitness.shape[0]
     best = jnp.full(cells, -jnp.inf).at[jnp.where(accepted, cell, cells)].max(fitness, mode="drop")
-    tied = accepted & (fitness == best[cell])
-    first = jnp.full(cells, n).at[jnp.where(tied, cell, cells)].min(jnp.arange(n), mode="drop")
-    return tied & (first[cell] == jnp.arange(n))
+    return earliest(cell, accepted & (fitness == best[cell]), cells)
