@@ -1,0 +1,1 @@
+"""Networks: distributions over actions, perceptrons, policies."""
