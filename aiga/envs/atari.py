@@ -1,26 +1,30 @@
-"""Atari games as restorable worlds, and the cells that Go-Explore divides them into.
+"""Atari games as worlds to explore and to play, and the cells that Go-Explore divides them into.
 
 The emulator is ale-py (GPL-2.0, the optional extra `atari`).  Imports numpy alone: runs in worker processes.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
 from aiga.core.errors import UsageError, require
+from aiga.envs.pixels import shrink
+from aiga.envs.playable import Outcome
 
 SCREEN = (210, 160)
+SIDE, PICTURES = 84, 4
+"""Of the pictures that policies see, and how many they see at once."""
 
 
 class Atari:
-    """A game, deterministic unless `sticky`; one action lasts `skip` frames.
+    """A deterministic game; one action lasts `skip` frames.
 
     The actions are the game's minimal set, as in Gym; for Montezuma's Revenge and Pitfall that is all 18.  Scores are
     the game's own.  The emulator's state is saved exactly: a restored game goes on byte for byte like the saved one.
     """
 
-    def __init__(self, game: str, life_loss_ends: bool = True, skip: int = 4, sticky: float = 0.0) -> None:
+    def __init__(self, game: str, life_loss_ends: bool = True, skip: int = 4) -> None:
         ale_py = require("ale_py", "atari")
         roms = require("ale_py.roms", "atari")
         if game not in roms.get_all_rom_ids():
@@ -29,7 +33,7 @@ class Atari:
         self.ale, self._state = ale_py.ALEInterface(), ale_py.ALEState
         self.ale.setInt("random_seed", 0)
         self.ale.setInt("frame_skip", skip)
-        self.ale.setFloat("repeat_action_probability", sticky)
+        self.ale.setFloat("repeat_action_probability", 0.0)
         self.ale.loadROM(roms.get_rom_path(game))
         self.life_loss_ends = life_loss_ends
         self.codes = [action.value for action in self.ale.getMinimalActionSet()]
@@ -65,6 +69,71 @@ class Atari:
     def ram(self) -> UInt8[np.ndarray, " 128"]:
         """The console's memory."""
         return self.ale.getRAM()
+
+
+class PlayableAtari:
+    """A game as policies play it: sticky actions of four frames, seen as the console's memory or as pictures.
+
+    Machado et al. (2018), https://arxiv.org/abs/1709.06009, section 5.2: at every frame the action of the frame before
+    goes on with probability `sticky`.  As in ALE, but the draws come from the generator that is passed in.  Pictures
+    are those of the last four steps, the oldest first: the brighter of a step's last two frames, in grey.  Every
+    episode begins with the same state of the game; the reset's params are not looked at.
+    """
+
+    def __init__(
+        self,
+        game: str,
+        observation: Literal["ram", "pixels"] = "ram",
+        sticky: float = 0.25,
+        life_loss_ends: bool = False,
+        limit: int = 27_000,
+    ) -> None:
+        """`limit`: steps after which an episode is cut."""
+        self.game, self.sticky, self.limit = Atari(game, life_loss_ends, skip=1), sticky, limit
+        self.actions = self.game.actions
+        self._last, self._age = 0, 0
+        self._pictures = np.zeros((PICTURES, SIDE, SIDE) if observation == "pixels" else (0, SIDE, SIDE), np.uint8)
+        if len(self._pictures):
+            self._pictures[-1] = picture(self.game.frame())
+        self._origin = self.save()
+
+    def reset(self, rng: np.random.Generator, params: object) -> UInt8[np.ndarray, "*shape"]:
+        del rng, params
+        self.restore(self._origin)
+        return self.seen()
+
+    def step(self, rng: np.random.Generator, action: int) -> Outcome:
+        reward, over, frames = 0.0, False, []
+        for frame, kept in enumerate(rng.random(4).tolist()):
+            if kept >= self.sticky:
+                self._last = action
+            gained, over = self.game.act(self._last)
+            reward += gained
+            if len(self._pictures) and frame >= 2:
+                frames.append(self.game.frame().copy())
+        if frames:
+            self._pictures[:-1] = self._pictures[1:].copy()
+            self._pictures[-1] = picture(np.maximum(*frames))
+        self._age += 1
+        return Outcome(self.seen(), reward, over, self._age >= self.limit)
+
+    def seen(self) -> UInt8[np.ndarray, "*shape"]:
+        """What a policy sees: 128 bytes, or four pictures of 84 x 84."""
+        return self._pictures.copy() if len(self._pictures) else self.game.ram()
+
+    def save(self) -> bytes:
+        return self._last.to_bytes(1) + self._age.to_bytes(4) + self._pictures.tobytes() + self.game.save()
+
+    def restore(self, snapshot: bytes) -> None:
+        self._last, self._age = snapshot[0], int.from_bytes(snapshot[1:5])
+        end = 5 + self._pictures.size
+        self._pictures[...] = np.frombuffer(snapshot[5:end], np.uint8).reshape(self._pictures.shape)
+        self.game.restore(snapshot[end:])
+
+
+def picture(frame: UInt8[np.ndarray, "210 160"]) -> UInt8[np.ndarray, "84 84"]:
+    """The frame as policies see it, averaged over areas; overwritten by the next call."""
+    return shrink(frame, SIDE, SIDE, 255)
 
 
 class MontezumaCell(NamedTuple):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aiga.core.errors import UsageError
-from aiga.envs.atari import Atari, MontezumaCell, PitfallCell, montezuma_place, pitfall_place
+from aiga.envs.atari import Atari, MontezumaCell, PitfallCell, PlayableAtari, montezuma_place, pitfall_place
 from aiga.envs.pixels import Pixels
 from aiga.envs.restorable import World, random_actions, replay
 from aiga.runs.pools import LocalPool
@@ -112,3 +112,50 @@ def test_replays_from_the_reset_agree_with_each_other():
     first, second = replay(MONTEZUMA, MontezumaCell(), actions), replay(MONTEZUMA, MontezumaCell(), actions)
     assert first == second
     assert first.length > 100
+
+
+@pytest.mark.parametrize(("observation", "shape"), [("ram", (128,)), ("pixels", (4, 84, 84))])
+def test_a_game_goes_on_from_its_snapshot_with_sticky_actions_as_it_would_have(observation, shape):
+    one, two = PlayableAtari("montezuma_revenge", observation), PlayableAtari("montezuma_revenge", observation)
+    actions = random_actions(np.random.default_rng(1), 18, 80, 5.0).tolist()
+    rng = np.random.default_rng(2)
+    assert one.reset(rng, None).shape == shape
+    for action in actions[:30]:
+        one.step(rng, action)
+        two.step(rng, 17 - action)
+    two.restore(one.save())
+    for action in actions[30:]:
+        here, there = one.step(np.random.default_rng(action), action), two.step(np.random.default_rng(action), action)
+        assert here[1:] == there[1:]
+        assert np.array_equal(here.observation, there.observation)
+    assert np.array_equal(one.reset(rng, None), two.reset(rng, None))
+    assert one.save() == two.save(), "an episode does not depend on those before it"
+
+
+def test_without_sticky_actions_a_step_is_four_frames_of_its_action_and_with_them_some_frames_are_late():
+    actions = random_actions(np.random.default_rng(1), 18, 60, 3.0).tolist()
+    calm, sticky = PlayableAtari("montezuma_revenge", sticky=0.0), PlayableAtari("montezuma_revenge", sticky=0.25)
+    game, rng = Atari("montezuma_revenge", False), np.random.default_rng(0)
+    for action in actions:
+        calm.step(rng, action)
+        sticky.step(rng, action)
+        game.act(action)
+    assert np.array_equal(calm.seen(), game.ram())
+    assert not np.array_equal(sticky.seen(), game.ram())
+    stuck = PlayableAtari("montezuma_revenge", sticky=1.0)
+    for action in actions:
+        stuck.step(rng, action)
+    idle = PlayableAtari("montezuma_revenge", sticky=0.0)
+    for _ in actions:
+        idle.step(rng, 0)
+    assert np.array_equal(stuck.seen(), idle.seen()), "the first action of a game goes on"
+
+
+def test_pictures_are_those_of_the_last_four_steps():
+    env, rng = PlayableAtari("montezuma_revenge", "pixels"), np.random.default_rng(0)
+    first = env.reset(rng, None)
+    assert not first[:3].any()
+    assert first[3].any()
+    second = env.step(rng, 3).observation
+    assert np.array_equal(second[2], first[3])
+    assert second.max() > 100
