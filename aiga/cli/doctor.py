@@ -15,7 +15,14 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.text import Text
 
-EXTRAS = {"atari": ("ale_py",), "report": ("plotly", "PIL"), "bench": ("ribs",)}
+EXTRAS = {
+    "atari": ("ale_py",),
+    "craftax": ("craftax",),
+    "gymnax": ("gymnax",),
+    "minigrid": ("minigrid",),
+    "report": ("plotly", "PIL"),
+    "bench": ("ribs",),
+}
 """Each extra of the package and the modules that it brings."""
 COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
 DISK_GB = 2.0
