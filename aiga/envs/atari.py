@@ -3,13 +3,14 @@
 The emulator is ale-py (GPL-2.0, the optional extra `atari`).  Imports numpy alone: runs in worker processes.
 """
 
-from typing import Literal, NamedTuple
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, Int, UInt8
 
 from aiga.core.errors import UsageError, require
-from aiga.envs.pixels import shrink
+from aiga.envs.pixels import overlaps
 from aiga.envs.playable import Outcome
 
 SCREEN = (210, 160)
@@ -132,8 +133,19 @@ class PlayableAtari:
 
 
 def picture(frame: UInt8[np.ndarray, "210 160"]) -> UInt8[np.ndarray, "84 84"]:
-    """The frame as policies see it, averaged over areas; overwritten by the next call."""
-    return shrink(frame, SIDE, SIDE, 255)
+    """The frame as policies see it: averages over areas, whose sums are whole numbers."""
+    (rows, tall), (columns, wide) = (_covered(side) for side in SCREEN)
+    bands: Any = sum(weight[:, None] * frame[row] for row, weight in zip(rows, tall, strict=True))
+    sums: Any = sum(weight * bands[:, column] for column, weight in zip(columns, wide, strict=True))
+    return (sums / np.float32(SCREEN[0] * SCREEN[1])).astype(np.uint8)
+
+
+@lru_cache(maxsize=2)
+def _covered(pixels: int) -> tuple[Int[np.ndarray, "3 s"], Float[np.ndarray, "3 s"]]:
+    """The up to three pixels of a line that each of the picture's covers, and how much of them."""
+    shares = overlaps(pixels, SIDE)
+    covered = np.minimum((shares > 0).argmax(axis=1), pixels - 3) + np.arange(3)[:, None]
+    return covered, shares[np.arange(SIDE), covered]
 
 
 class MontezumaCell(NamedTuple):

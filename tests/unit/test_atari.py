@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from aiga.core.errors import UsageError
-from aiga.envs.atari import Atari, MontezumaCell, PitfallCell, PlayableAtari, montezuma_place, pitfall_place
-from aiga.envs.pixels import Pixels
+from aiga.envs.atari import Atari, MontezumaCell, PitfallCell, PlayableAtari, montezuma_place, picture, pitfall_place
+from aiga.envs.pixels import Pixels, shrink
 from aiga.envs.restorable import World, random_actions, replay
 from aiga.runs.pools import LocalPool
 
@@ -159,3 +159,9 @@ def test_pictures_are_those_of_the_last_four_steps():
     second = env.step(rng, 3).observation
     assert np.array_equal(second[2], first[3])
     assert second.max() > 100
+
+
+def test_a_picture_is_the_frame_averaged_over_areas():
+    frame = np.random.default_rng(0).integers(0, 256, (210, 160), np.uint8)
+    assert np.array_equal(picture(frame), shrink(frame, 84, 84, 255))
+    assert (picture(np.full((210, 160), 255, np.uint8)) == 255).all()
