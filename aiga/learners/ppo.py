@@ -207,7 +207,7 @@ class PPO(eqx.Module):
             raise ValueError(
                 f"`minibatches` is {self.minibatches}, which does not divide {n}: steps or, with a memory, worlds."
             )
-        orders = jax.vmap(lambda k: jax.random.permutation(k, n))(jax.random.split(key, self.epochs))
+        orders = jnp.argsort(jax.random.bits(key, (self.epochs, n)), axis=1)  # half the time of `permutation`
         return orders.reshape(self.epochs * self.minibatches, -1)
 
     def _descend(self, learner: Learner, gradient: PyTree) -> Learner:

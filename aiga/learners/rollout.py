@@ -83,7 +83,7 @@ def begin(key: Key, env: Env, params: PyTree, policy: Policy, n: int) -> Worlds:
     """`n` fresh worlds."""
     state, observation = jax.vmap(env.reset, in_axes=(0, None))(jax.random.split(key, n), params)
     carry = jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *x.shape)), policy.initial())
-    return Worlds(state, observation, carry, jnp.ones(n, bool), Episodes.none(n))
+    return jax.tree.map(strong, Worlds(state, observation, carry, jnp.ones(n, bool), Episodes.none(n)))
 
 
 def rollout(
@@ -158,6 +158,11 @@ def renew(
         return key, left.at[rows].set(False, mode="drop"), worlds
 
     return jax.lax.while_loop(lambda loop: loop[1].any(), some, (key, ended, worlds))[2]
+
+
+def strong(x: Array) -> Array:
+    """An array whose type does not bend to its partners', so that the second step is compiled as the first."""
+    return jnp.asarray(x, x.dtype)
 
 
 def choose(where: Bool[Array, " b"], new: Array, old: Array) -> Array:

@@ -189,3 +189,13 @@ def test_training_runs_in_the_loop(tmp_path):
     toy = str(Path(__file__).parents[1] / "toys" / "recall.py")
     done = aiga.run(toy, steps=3, out=tmp_path / "run")
     assert done.latest()["learner/steps"] == 3 * 8 * 16
+
+
+def test_the_second_step_needs_no_other_program():
+    system = training(memory=4)
+    before = system.init(jax.random.key(0))
+    after, _ = system.step(jax.random.key(1), before)
+    kinds = [
+        [jax.typeof(leaf) for leaf in jax.tree.leaves(eqx.filter(state, eqx.is_array))] for state in (before, after)
+    ]
+    assert kinds[0] == kinds[1]
