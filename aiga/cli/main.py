@@ -161,29 +161,35 @@ def claim(
     /,
     *,
     seeds: int = 5,
+    which: int | None = None,
     out: Path | None = None,
     workers: int | None = None,
     write: bool = False,
     json: bool = False,
 ) -> int:
-    """Test a paper's claim against its control; exit code 1 if it does not hold.
+    """Test a paper's claims against their controls; exit code 1 if one does not hold.
 
     Args:
         system: A system with a claim.
         seeds: Runs of each arm, with seeds 0, 1, ...
+        which: Of several claims only the first, second, ...; default: all, one after the other.
         out: Folder of the runs, also one that holds a part of them; default: a new one below `runs/`.
         workers: Worker processes of each run.
         write: Write the table into the system's documentation page.
-        json: The result as JSON.
+        json: The result as JSON; several as a list.
     """
     from aiga.runs import claims
 
-    result = claims.claim(system, seeds, out=out, workers=workers, write=write)
+    numbers = range(1, len(claims.stated(system)) + 1) if which is None else [which]
+    folder = out or claims.default_folder(system)
+    results = [claims.claim(system, seeds, which=n, out=folder, workers=workers, write=write) for n in numbers]
+    told = [result._asdict() for result in results]
     if json:
-        write_json(result._asdict())
+        write_json(told[0] if len(told) == 1 else told)
     else:
-        shown.claim(result._asdict())
-    return 0 if result.holds else 1
+        for result in told:
+            shown.claim(result)
+    return 0 if all(result.holds for result in results) else 1
 
 
 def bench(name: str = "", /, *, json: bool = False) -> int:

@@ -1,4 +1,4 @@
-"""A paper's claim as an experiment against its own control."""
+"""A paper's claims as experiments against their own controls."""
 
 import time
 from collections.abc import Mapping
@@ -59,54 +59,68 @@ class Result(NamedTuple):
     """Every arm's values of every shown metric, a value a seed."""
 
 
+def stated(system: str) -> tuple[Claim, ...]:
+    """What a system claims: its file's `CLAIM`, one or several."""
+    claims = getattr(catalogue.find(system), "CLAIM", ())
+    claims = (claims,) if isinstance(claims, Claim) else tuple(claims)
+    if not claims:
+        raise UsageError(f"{system} states no claim: give a system whose file has a `CLAIM`.")
+    return claims
+
+
 def claim(
-    system: str, seeds: int = 5, *, out: str | Path | None = None, workers: int | None = None, write: bool = False
+    system: str,
+    seeds: int = 5,
+    *,
+    which: int = 1,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    write: bool = False,
 ) -> Result:
     """Run a system's claim; a given `out` that holds part of the runs is continued.
 
     Args:
         system: A system with a `CLAIM`.
         seeds: Runs of each arm, with seeds 0, 1, ...
+        which: Of several claims, the first, second, ...; the runs of all but the first are in folders of their own.
         out: Folder of the runs; default: a new one below `runs/`.
         workers: Worker processes of each run.
         write: Also write the table into the system's page of the documentation.
     """
-    stated = getattr(catalogue.find(system), "CLAIM", None)
-    if stated is None:
-        raise UsageError(f"{system} states no claim: give a system whose file has a `CLAIM`.")
+    claims, started = stated(system), time.monotonic()
+    if not 1 <= which <= len(claims):
+        raise UsageError(f"--which is {which}, but {system} states {len(claims)}: give a number from 1.")
     if seeds < 1:
         raise UsageError(f"--seeds is {seeds}: give a number above zero.")
-    started = time.monotonic()
-    folder = (
-        Path(out) if out is not None else Path("runs") / f"claim-{Path(system).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-    )
-    table = {}
-    for arm, options in stated.arms().items():
-        runs = [
-            _one(system, folder / f"{arm}-seed{s}".replace(" ", "-"), s, options, stated, workers) for s in range(seeds)
-        ]
-        shown = (stated.metric, *stated.also)
-        table[arm] = {name: [float(r.latest().get(name, "nan")) for r in runs] for name in shown}
-    treatment, control = (table[arm][stated.metric] for arm in ("treatment", "control"))
-    effect, interval = difference(treatment, control, stated.better)
-    holds = bool(interval[0] > stated.margin)
-    seconds = time.monotonic() - started
+    folder = Path(out) if out is not None else default_folder(system)
+    one = claims[which - 1]
+    table = _table(system, one, folder if which == 1 else folder / f"claim-{which}", seeds, workers)
+    treatment, control = (table[arm][one.metric] for arm in ("treatment", "control"))
+    effect, interval = difference(treatment, control, one.better)
+    holds, seconds = bool(interval[0] > one.margin), time.monotonic() - started
     result = Result(
-        system,
-        stated.statement,
-        stated.metric,
-        stated.better,
-        treatment,
-        control,
-        effect,
-        interval,
-        holds,
-        seconds,
-        table,
+        system, one.statement, one.metric, one.better, treatment, control, effect, interval, holds, seconds, table
     )
     if write:
-        _write(result, stated)
+        _write(result, one, which)
     return result
+
+
+def default_folder(system: str) -> Path:
+    """A new folder for the runs of a claim."""
+    return Path("runs") / f"claim-{Path(system).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _table(
+    system: str, claim: Claim, folder: Path, seeds: int, workers: int | None
+) -> dict[str, dict[str, list[float]]]:
+    """Every arm's runs, as values of the shown metrics."""
+    table = {}
+    for arm, options in claim.arms().items():
+        places = [folder / f"{arm}-seed{seed}".replace(" ", "-") for seed in range(seeds)]
+        runs = [_one(system, place, seed, options, claim, workers) for seed, place in enumerate(places)]
+        table[arm] = {n: [float(r.latest().get(n, "nan")) for r in runs] for n in (claim.metric, *claim.also)}
+    return table
 
 
 def difference(treatment: list[float], control: list[float], better: str = "higher") -> tuple[float, list[float]]:
@@ -132,12 +146,10 @@ def markdown(result: Result) -> str:
     return "\n".join([*lines, "", f"Medians, and each seed; {effect}; {length}. The claim **{verdict}**."])
 
 
-def _one(
-    system: str, directory: Path, seed: int, options: Mapping[str, Any], stated: Claim, workers: int | None
-) -> Run:
+def _one(system: str, directory: Path, seed: int, options: Mapping[str, Any], claim: Claim, workers: int | None) -> Run:
     """One run of the experiment: read if it is finished, continued if it was begun."""
     if not (directory / "run.json").exists():
-        done = run(system, seed=seed, steps=stated.steps or _ENDLESS, out=directory, workers=workers, **options)
+        done = run(system, seed=seed, steps=claim.steps or _ENDLESS, out=directory, workers=workers, **options)
     else:
         done = Run(directory)
         if dict(done.options) != dict(options) or done.manifest["seed"] != seed:
@@ -154,12 +166,13 @@ _ENDLESS = 10**9
 """Steps of a run that its system ends."""
 
 
-def _write(result: Result, stated: Claim) -> None:
+def _write(result: Result, claim: Claim, which: int) -> None:
     page = Path(__file__).parents[2] / "docs" / "systems" / f"{result.system}.md"
     text = page.read_text() if page.exists() else ""
-    begin, end = "<!-- claim -->", "<!-- /claim -->"
+    mark = "claim" if which == 1 else f"claim {which}"
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     if begin not in text or end not in text:
         raise UsageError(f"{page} has no place for the table: put `{begin}` and `{end}` where it belongs.")
     head, _, rest = text.partition(begin)
-    said = f"{stated.statement} ({stated.source})\n\n{markdown(result)}"
+    said = f"{claim.statement} ({claim.source})\n\n{markdown(result)}"
     page.write_text(f"{head}{begin}\n{said}\n{end}{rest.partition(end)[2]}")

@@ -16,7 +16,7 @@ from aiga.core import trees
 from aiga.core.lifts import maybe
 from aiga.core.protocols import System
 from aiga.runs import catalogue, events, loop
-from aiga.runs.claims import Claim
+from aiga.runs.claims import stated
 
 ROOT = Path(__file__).parents[2]
 NAMES = [entry.name for entry in catalogue.entries()]
@@ -126,13 +126,13 @@ def test_options_have_types_defaults_and_descriptions(name):
     assert not options.keys() & inspect.signature(loop.run).parameters.keys(), "these are the run's own"
 
 
-def test_the_papers_settings_and_the_claim_fit_make(name):
+def test_the_papers_settings_and_the_claims_fit_make(name):
     module = catalogue.find(name)
     options = catalogue.options(module.make).keys()
     assert set(module.PAPER) <= options
-    assert isinstance(module.CLAIM, Claim)
-    for arm, given in module.CLAIM.arms().items():
-        assert set(given) <= options, arm
+    for claim in stated(name):
+        for arm, given in claim.arms().items():
+            assert set(given) <= options, arm
 
 
 def test_its_page_and_its_claim_test_exist_and_about_is_well_formed(name):

@@ -44,3 +44,16 @@ def test_a_system_without_a_claim_says_so(tmp_path):
     (tmp_path / "unclaimed.py").write_text("def make():\n    pass\n")
     with pytest.raises(UsageError, match="states no claim"):
         claim(str(tmp_path / "unclaimed.py"))
+
+
+def test_of_several_claims_each_has_its_runs_and_all_are_told_apart(tmp_path):
+    several = tmp_path / "several.py"
+    own = Path(WANDER).read_text()
+    several.write_text(own + "\n\nCLAIM = (CLAIM, CLAIM._replace(statement='Or not.', margin=1e9))\n")
+    first, second = (claim(str(several), seeds=1, which=n, out=tmp_path / "runs") for n in (1, 2))
+    assert (first.claim, first.holds) == ("Longer steps lead further.", True)
+    assert (second.claim, second.holds) == ("Or not.", False)
+    assert (tmp_path / "runs" / "treatment-seed0").exists()
+    assert (tmp_path / "runs" / "claim-2" / "treatment-seed0").exists()
+    with pytest.raises(UsageError, match=r"--which is 3, but .* states 2"):
+        claim(str(several), which=3)
