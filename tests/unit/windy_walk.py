@@ -16,8 +16,8 @@ class WindyWalk:
         self.length, self.limit, self.wind = length, limit, wind
         self.x = self.age = 0
 
-    def reset(self, rng: np.random.Generator, params: int) -> dict[str, np.ndarray]:
-        self.x, self.age = int(rng.integers(1, params + 1)), 0
+    def reset(self, rng: np.random.Generator, params: int | None) -> dict[str, np.ndarray]:
+        self.x, self.age = int(rng.integers(1, (params or 1) + 1)), 0
         return self.seen()
 
     def step(self, rng: np.random.Generator, action: int) -> Outcome:
