@@ -1,3 +1,4 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,14 +7,17 @@ import pytest
 from aiga.archives.routes import Found, Routes, Walk
 
 KEY = jax.random.key(0)
+EMPTY = Routes.empty(10, 4, 5)
+ENTER, ADD = jax.jit(Walk.enter), eqx.filter_jit(Routes.add)
 
 
 def walk(*steps, longest=5):
     """The walk that enters the given cells by the actions 10, 11, ..."""
     first, *others = steps
-    made = Walk.begin(jnp.array(first), longest)
+    zeros = np.zeros(longest, np.int32)
+    made = Walk(np.where(np.arange(longest) == 0, first, zeros), zeros, np.int32(1))
     for action, cell in enumerate(others, 10):
-        made = made.enter(jnp.array(cell), jnp.array(action))
+        made = ENTER(made, np.int32(cell), np.int32(action))
     return made
 
 
@@ -21,8 +25,10 @@ def found(*candidates, longest=5):
     """Candidates from pairs of score and cells."""
     scores, ways = zip(*candidates, strict=True)
     walks = [walk(*way, longest=longest) for way in ways]
-    cells = jnp.array([way[-1] for way in ways])
-    return Found(cells, jnp.array(scores), jax.tree.map(lambda *rows: jnp.stack(rows), *walks))
+    cells = np.array([way[-1] for way in ways])
+    return Found(
+        cells.astype(np.int32), np.array(scores, np.float32), jax.tree.map(lambda *rows: np.stack(rows), *walks)
+    )
 
 
 def cells(walk):
@@ -50,28 +56,28 @@ def test_standing_still_is_no_step_of_the_way():
 def test_a_walk_that_outgrew_its_record_is_recorded_again_when_it_comes_back():
     made = walk(0, 1, 2, 3, 4, 5, 6)
     assert int(made.length) == 7
-    back = made.enter(jnp.array(2), jnp.array(0)).enter(jnp.array(9), jnp.array(20))
+    back = ENTER(ENTER(made, np.int32(2), np.int32(0)), np.int32(9), np.int32(20))
     assert cells(back) == [0, 1, 2, 9]
     assert back.actions[3].tolist() == 20
 
 
 def test_a_cell_keeps_the_higher_score_then_the_shorter_way():
-    routes, added = Routes.empty(10, 4, 5).add(found((0.0, (0, 1, 2))))
+    routes, added = ADD(EMPTY, found((0.0, (0, 1, 2))))
     assert added.status.tolist() == [2]
-    routes, added = routes.add(found((0.0, (0, 5, 6, 2)), (0.0, (0, 4, 2))))
+    routes, added = ADD(routes, found((0.0, (0, 5, 6, 2)), (0.0, (0, 4, 2))))
     assert added.status.tolist() == [0, 0], "longer, and as long"
-    routes, added = routes.add(found((0.0, (0, 2)), (1.0, (0, 5, 6, 2))))
+    routes, added = ADD(routes, found((0.0, (0, 2)), (1.0, (0, 5, 6, 2))))
     assert added.status.tolist() == [0, 1], "the score comes before the length"
     assert cells(jax.tree.map(lambda x: x[0], routes.walk)) == [0, 5, 6, 2]
     assert added.replaced.tolist() == [[-1, -1], [0, 0]]
-    routes, added = routes.add(found((1.0, (0, 2))))
+    routes, added = ADD(routes, found((1.0, (0, 2))))
     assert added.status.tolist() == [1]
     assert added.replaced.tolist() == [[2, 1]]
     assert routes.identity[0].tolist() == [3, 0]
 
 
 def test_of_equal_candidates_the_first_is_kept():
-    routes, added = Routes.empty(10, 4, 5).add(found((0.0, (0, 3, 2)), (0.0, (0, 4, 2)), (0.0, (7, 8))))
+    routes, added = ADD(EMPTY, found((0.0, (0, 3, 2)), (0.0, (0, 4, 2)), (0.0, (7, 8))))
     assert added.status.tolist() == [2, 0, 2]
     assert routes.walk.cells[0, 1].tolist() == 3
     assert int(routes.size) == 2
@@ -79,15 +85,15 @@ def test_of_equal_candidates_the_first_is_kept():
 
 
 def test_cells_without_room_and_ways_too_long_to_record_are_not_kept():
-    routes, added = Routes.empty(10, 2, 5).add(found((0.0, (0,)), (0.0, (1,)), (0.0, (2,))))
+    routes, added = ADD(Routes.empty(10, 2, 5), found((0.0, (0,)), (0.0, (1,)), (0.0, (2,))))
     assert added.status.tolist() == [2, 2, 0]
     assert routes.knows(jnp.array([0, 1, 2])).tolist() == [True, True, False]
-    routes, added = Routes.empty(10, 2, 5).add(found((0.0, (0, 1, 2, 3, 4, 5))))
+    routes, added = ADD(Routes.empty(10, 2, 5), found((0.0, (0, 1, 2, 3, 4, 5))))
     assert added.status.tolist() == [0]
 
 
 def test_cells_are_chosen_by_one_over_one_plus_half_the_actions_taken_there():
-    routes, _ = Routes.empty(10, 4, 5).add(found((0.0, (3,)), (0.0, (5,)), (0.0, (7,))))
+    routes, _ = ADD(EMPTY, found((0.0, (3,)), (0.0, (5,)), (0.0, (7,))))
     routes = routes.spend(jnp.array([5, 5, 7, 7, 7, 7, 7, 7]))
     chosen = jax.vmap(routes.choose)(jax.random.split(KEY, 20_000))
     share = np.bincount(np.asarray(chosen), minlength=4) / 20_000
