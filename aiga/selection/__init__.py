@@ -1,0 +1,1 @@
+"""What to choose next: parents, tasks."""
