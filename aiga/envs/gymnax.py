@@ -55,7 +55,7 @@ class Gymnax(eqx.Module):
 
 
 def strong(x: Any) -> Array:
-    """An array whose type does not bend to its partners', as a Python number's would: a scan's carry keeps its types."""
+    """An array whose type does not bend to its partners', unlike a Python number's."""
     return jnp.array(x, jnp.result_type(x))
 
 
