@@ -23,6 +23,27 @@ class View(NamedTuple):
     depth: int
 
 
+class Dynamic(NamedTuple):
+    """When to look for better cells, and how hard.
+
+    The authors judge by 10,000 frames of which few are sampled (0.01), for runs 300 times as long as ours.
+    """
+
+    frames: int = 1000
+    """Sampled frames to judge by, the latest."""
+    sample: float = 0.05
+    """Probability that a frame is sampled."""
+    first: int = 10_000
+    """Look after so many actions, and whenever their number has doubled,"""
+    every: int = 250_000
+    """and each time after so many."""
+    iterations: int = 1000
+
+    def looks(self, actions: int) -> int:
+        """How often to have looked after so many actions."""
+        return (actions // self.first).bit_length() + actions // self.every
+
+
 def objective(counts: Int[np.ndarray, " n"], split: float = SPLIT) -> float:
     """How useful a division is whose cells hold `counts` frames: O = H_n / sqrt(|n - T| / T + 1).
 

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PyTree, UInt8
 
 from aiga.core.protocols import Info, Key, Pool
-from aiga.envs.playable import Outcome, Playable, seated
+from aiga.envs.playable import Outcome, Playable
 from aiga.envs.restorable import World
 from aiga.learners.host import collect, improve, seat, stack
 from aiga.learners.ppo import PPO, Learner
@@ -174,28 +174,24 @@ class Backward(eqx.Module):
     share: int = 8
 
     def init(self, key: Key) -> Rehearsed:
-        """With an empty demonstration, until `taught`."""
+        """With an empty demonstration: put another into the state before the first step."""
         weights, fresh = jax.random.split(key)
         policy, nothing = self.build(weights), np.zeros(0, np.uint8)
         worlds = seat(fresh, self.rehearsal(nothing), 0, policy, self.worlds)
         zero = np.zeros((), int)
         return Rehearsed(self.ppo.init(policy), worlds, jnp.zeros((), int), nothing, zero, zero, zero, zero)
 
-    def taught(self, state: Rehearsed, actions: UInt8[np.ndarray, " t"]) -> Rehearsed:
-        """The state, with a demonstration to learn."""
-        start = max(len(actions) - self.rule.shift, 0)
-        return state._replace(actions=actions, start=np.array(start))
-
     def rehearsal(self, actions: UInt8[np.ndarray, " t"]) -> World:
         return World(Rehearsal, (self.world, self.calm, actions.tobytes(), self.rule))
 
     async def step(self, key: Key, state: Rehearsed) -> tuple[Rehearsed, Info]:
         fresh, sample, learn = jax.random.split(key, 3)
-        world, policy, worlds = self.rehearsal(state.actions), state.learner.policy, state.worlds
+        world, policy = self.rehearsal(state.actions), state.learner.policy
         if int(state.steps) == 0:
-            worlds = seat(fresh, world, int(state.start), policy, self.worlds)
+            state = state._replace(start=np.array(max(len(state.actions) - self.rule.shift, 0)))
+            state = state._replace(worlds=seat(fresh, world, int(state.start), policy, self.worlds))
         worlds, trajectory = await collect(
-            sample, world, int(state.start), policy, worlds, self.length,
+            sample, world, int(state.start), policy, state.worlds, self.length,
             pool=self.pool, share=self.share, watch=progress,
         )  # fmt: skip
         imitation = self.imitation(state) if self.ppo.imitation_weight else None
@@ -250,44 +246,3 @@ def recalled(policy: Policy, observation: PyTree, action: Array, reward: Array) 
         observation, action, output.distribution.log_prob(action), output.value, following, reward, last, none, start,
         jnp.ones(reward.shape), carry,
     )  # fmt: skip
-
-
-class Verdict(NamedTuple):
-    """How episodes from the true beginning went."""
-
-    success: float
-    """The share that reached the demonstration's score."""
-    score: float
-    """The mean score, counted until the demonstration's was reached."""
-
-
-async def examine(
-    key: Key, system: Backward, policy: Policy, actions: UInt8[np.ndarray, " t"], episodes: int = 100
-) -> Verdict:
-    """Let the policy play from the reset; an episode also ends when it takes twice as long as the demonstration."""
-    fresh, sample = jax.random.split(key)
-    rule = Rule(spread=1, later=0.0, slack=len(actions) + 50)
-    world = World(Rehearsal, (system.world, system.calm, actions.tobytes(), rule))
-    worlds = seat(fresh, world, 0, policy, episodes)
-    length = 2 * len(actions) + 51
-    _, played = await collect(
-        sample, world, 0, policy, worlds, length, pool=system.pool, share=-(-episodes // 4), watch=progress
-    )
-    end = np.asarray(played.terminated | played.truncated).argmax(axis=0)
-    unit = demonstrated(system.calm, actions.tobytes()).unit
-    until = np.arange(length)[:, None] <= end
-    scores = (np.asarray(played.reward) * until).sum(axis=0) * unit
-    matched = np.asarray(played.watched.matched)[end, np.arange(episodes)]
-    return Verdict(float(matched.mean()), float(scores.mean()))
-
-
-def replay_blindly(world: World, calm: World, actions: bytes, seed: tuple[int, ...]) -> Verdict:
-    """The control: the demonstration's actions, whatever happens."""
-    env, rng, score = seated(world, 1)[0], np.random.default_rng(seed), 0.0
-    env.reset(rng, None)
-    for action in actions:
-        _, reward, terminated, truncated = env.step(rng, action)
-        score += reward
-        if terminated or truncated:
-            break
-    return Verdict(float(score >= demonstrated(calm, actions).scores[-1]), score)

@@ -41,6 +41,13 @@ class Lost(NamedTuple):
     """As `subprocess` has it: -9 is SIGKILL."""
 
 
+def present(value: Any) -> Any:
+    """The value, unless its workers were killed again and again."""
+    if isinstance(value, Lost):
+        raise RuntimeError(f"{value}: the run cannot go on without it; resume it.")
+    return value
+
+
 class Serial:
     """Runs each task at once, in this process."""
 

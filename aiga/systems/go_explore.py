@@ -9,9 +9,10 @@ https://arxiv.org/abs/1901.10995, and (2021), "First return, then explore", http
         for each:  first return  -- restore the state that is kept there
                    then explore  -- act at random, repeating actions
         for every cell on the way:  keep it if it is new, or reached with a higher score, or as high in fewer steps
+    then robustify:  learn to reach the best score where actions are sticky, beginning ever earlier on the way to it
 
-This is phase 1, exploration, the first of the paper's stages.  A batch is merged at its end and every rollout has its
-own random numbers, so a run does not depend on the number of workers.
+The phases are stages.  A batch is merged at its end and every rollout has its own random numbers, so a run does not
+depend on the number of workers.
 """
 
 import asyncio
@@ -40,13 +41,16 @@ from aiga.core.errors import UsageError
 from aiga.core.lifts import Stage, Stages
 from aiga.core.protocols import Info, Key, Pool
 from aiga.envs.atari import Atari, MontezumaCell, PitfallCell, montezuma_place, pitfall_place
-from aiga.envs.downscale import View, search
+from aiga.envs.downscale import Dynamic, View, search
 from aiga.envs.pixels import Pixels, shrink
 from aiga.envs.restorable import Explore, Replayed, Rollout, Start, World, explore_many, opened, replay
 from aiga.inspect import expedition
+from aiga.learners.atari import school
+from aiga.learners.backward import Rehearsed
+from aiga.learners.examination import Examination, Examined, examined
 from aiga.runs.claims import Claim
 from aiga.runs.events import Born
-from aiga.runs.pools import Lost, Serial
+from aiga.runs.pools import Serial, present
 from aiga.runs.record import Run
 from aiga.runs.report import Figure
 
@@ -60,27 +64,6 @@ KNOWN = 2000
 """Elites that workers are told of, so that they need not save what cannot win."""
 PLACES = 2048
 DOMAINS = {"montezuma_revenge": (MontezumaCell(), montezuma_place), "pitfall": (PitfallCell(), pitfall_place)}
-
-
-class Dynamic(NamedTuple):
-    """When to look for better cells, and how hard.
-
-    The authors judge by 10,000 frames of which few are sampled (0.01), for runs 300 times as long as ours.
-    """
-
-    frames: int = 1000
-    """Sampled frames to judge by, the latest."""
-    sample: float = 0.05
-    """Probability that a frame is sampled."""
-    first: int = 10_000
-    """Look after so many actions, and whenever their number has doubled,"""
-    every: int = 250_000
-    """and each time after so many."""
-    iterations: int = 1000
-
-    def looks(self, actions: int) -> int:
-        """How often to have looked after so many actions."""
-        return (actions // self.first).bit_length() + actions // self.every
 
 
 class Exploration(NamedTuple):
@@ -181,7 +164,7 @@ class GoExplore:
         scores, lengths = archive.score[: archive.size], archive.length[: archive.size]
         rows = [int(rng.integers(len(scores)))] if clock % AUDIT == 0 else []
         if scores.max() > best:
-            rows.append(int(np.lexsort((lengths, -scores))[0]))
+            rows.append(foremost(archive))
         for row in rows:
             told = Replayed(float(scores[row]), int(lengths[row]), archive.keys[row].tobytes())
             seen = present(await self.pool.submit(replay, self.world, how.cell, archive.actions(row)))
@@ -236,13 +219,6 @@ class GoExplore:
         return info
 
 
-def present(value: Any) -> Any:
-    """The value, unless its workers were killed again and again."""
-    if isinstance(value, Lost):
-        raise RuntimeError(f"{value}: exploration cannot go on without it; resume the run.")
-    return value
-
-
 def gather(rollouts: Sequence[Rollout], width: int) -> Found:
     """The candidates of all rollouts, in order of submission."""
     counts = [len(r.steps) for r in rollouts]
@@ -291,6 +267,11 @@ def make(
     life_loss_ends: bool | None = None,
     reset_on_update: bool = True,
     archive: bool = True,
+    robustify: Literal["no", "policy", "blind"] = "no",
+    target: float = 100.0,
+    observation: Literal["ram", "pixels"] = "ram",
+    sticky: float = 0.25,
+    practice: int = 2_000_000,
     pool: Pool | None = None,
 ) -> Stages:
     """Explore an Atari game from the states that exploration has reached, starting with Montezuma's Revenge.
@@ -310,6 +291,12 @@ def make(
         reset_on_update: The counts of a cell begin again when a better way to it is found.
         archive: Return to what was found.  Without, as a control, rollouts start from the reset and last ten times
             as long.
+        robustify: When the target is reached, learn a policy that reaches it in spite of sticky actions, and examine
+            it; or, as a control, examine what becomes of the same actions when they are repeated blindly.
+        target: The score at which exploration ends, if anything comes after it.
+        observation: What the policy sees: the console's memory, or pictures.
+        sticky: Probability, at each frame, that the action of the frame before goes on.
+        practice: Actions after which learning ends if it has not succeeded.
         pool: Where rollouts run.
     """
     domain, place = DOMAINS.get(game, (None, None))
@@ -336,13 +323,40 @@ def make(
         dynamic=dynamic,
         pool=pool,
     )
-    return Stages([Stage("explore", system)])
+    explore = Stage("explore", system, lambda state: robustify != "no" and float(state.best) >= target)
+    if robustify == "no":
+        return Stages([explore])
+    teaching = school(game, observation, sticky, mortal, pool or Serial())
+    examine = Stage("examine", Examination(teaching, blind=robustify == "blind"), examined, demonstrated)
+    if robustify == "blind":
+        return Stages([explore, examine])
+    learn = Stage("robustify", teaching, lambda state: state.done or state.steps >= practice, demonstrated)
+    return Stages([explore, learn, examine._replace(inherit=learnt)])
 
 
-PAPER = {"cells": "dynamic", "repeat": 20.0, "life_loss_ends": False}
-"""The 2021 paper without domain knowledge; its budget is 2 G frames, about 60,000 steps."""
+def demonstrated(own: Any, before: Exploration) -> Any:
+    """The state of a phase that begins with what exploration found."""
+    return own._replace(actions=before.archive.actions(foremost(before.archive)))
 
-CLAIM = Claim(
+
+def learnt(own: Examined, before: Rehearsed) -> Examined:
+    """The state of the examination of what was learnt."""
+    return own._replace(policy=before.learner.policy, actions=before.actions)
+
+
+def foremost(archive: Cells) -> int:
+    """The row with the best score, the shortest of several."""
+    return int(np.lexsort((archive.length[: archive.size], -archive.score[: archive.size]))[0])
+
+
+PAPER = {
+    "cells": "dynamic", "repeat": 20.0, "life_loss_ends": False, "robustify": "policy", "target": 2500.0,
+    "observation": "pixels", "practice": 2_500_000_000,
+}  # fmt: skip
+"""The 2021 paper without domain knowledge.  It explored for 2 G frames, whatever the score, and practised with several
+demonstrations."""
+
+EXPLORATION = Claim(
     statement="Returning to what was reached before exploring on scores where exploring from the start does not.",
     source="Ecoffet et al. 2019 and 2021, abstracts",
     metric="score/best",
@@ -354,6 +368,19 @@ CLAIM = Claim(
     also=("go_explore/rooms", "archive/cells", "go_explore/frames"),
 )
 """Montezuma's Revenge, about 0.8 M frames in every arm: a rollout of pixel cells is longer, so it has fewer of them."""
+
+ROBUSTIFICATION = Claim(
+    statement="A policy that learnt from the explored trajectory reaches its score with sticky actions more often than"
+    " the trajectory repeated blindly.",
+    source="Ecoffet et al. 2019, section 2.2; Salimans & Chen 2018",
+    metric="robustified/success",
+    treatment={"cells": "domain", "robustify": "policy"},
+    control={"cells": "domain", "robustify": "blind"},
+    also=("robustified/score", "robustified/demonstration", "backward/steps"),
+)
+"""The first key of Montezuma's Revenge, 100 points; both arms of a seed have the same demonstration."""
+
+CLAIM = (EXPLORATION, ROBUSTIFICATION)
 
 
 def figures(run: Run) -> list[Figure]:

@@ -9,7 +9,8 @@ from windy_walk import WindyWalk
 
 from aiga.core import trees
 from aiga.envs.restorable import World
-from aiga.learners.backward import Backward, Rehearsal, Rule, demonstrated, examine, replay_blindly
+from aiga.learners.backward import Backward, Rehearsal, Rule, demonstrated
+from aiga.learners.examination import Examination, Examined
 from aiga.learners.ppo import PPO
 from aiga.nn.policy import make_policy
 from aiga.runs.pools import LocalPool, Serial
@@ -99,7 +100,7 @@ def run(system, steps, state=None, first=0):
                 break
         return state, info
 
-    begun = system.taught(system.init(jax.random.key(0)), ACTIONS) if state is None else state
+    begun = system.init(jax.random.key(0))._replace(actions=ACTIONS) if state is None else state
     return asyncio.run(go(begun))
 
 
@@ -113,11 +114,16 @@ def test_the_start_point_moves_back_to_the_beginning_and_the_policy_beats_the_de
     assert int(state.done) == 1
     assert info["backward/start"] == 0
     assert info["backward/success"] >= 0.9
-    verdict = asyncio.run(examine(jax.random.key(5), backward(), state.learner.policy, ACTIONS, 40))
-    control = [replay_blindly(WINDY, CALM, ACTIONS.tobytes(), (i,)) for i in range(40)]
-    assert verdict.success > 0.8
-    assert verdict.score == pytest.approx(verdict.success)
-    assert np.mean([one.success for one in control]) < 0.5
+    told = {}
+    for blind in (False, True):
+        examination = Examination(backward(), 40, blind)
+        examined = Examined(state.learner.policy, ACTIONS, np.zeros((), int))
+        after, told[blind] = asyncio.run(examination.step(jax.random.key(5), examined))
+        assert after.times == 1
+    assert told[False]["robustified/success"] > 0.8
+    assert told[True]["robustified/success"] < 0.5
+    for info in told.values():
+        assert info["robustified/score"] == pytest.approx(info["robustified/success"]), "the goal is one point"
 
 
 def test_learning_resumes_to_the_byte_and_does_not_depend_on_workers(tmp_path):

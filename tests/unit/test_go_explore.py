@@ -1,6 +1,7 @@
 """Go-Explore in a small world, and a short while in the real one."""
 
 import asyncio
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -11,9 +12,10 @@ from aiga.core import trees
 from aiga.core.errors import UsageError
 from aiga.envs.pixels import Pixels
 from aiga.envs.restorable import Explore, World, replay
+from aiga.learners.examination import Examined
 from aiga.runs.pools import LocalPool, Lost, Serial
 from aiga.systems import go_explore
-from aiga.systems.go_explore import Dynamic, GoExplore, make
+from aiga.systems.go_explore import PAPER, Dynamic, GoExplore, make
 
 HOW = Explore(Square(), quarter, steps=12, repeat=2.0)
 
@@ -174,3 +176,64 @@ def test_a_run_does_not_depend_on_what_its_process_played_before():
     asyncio.run(system.step(jax.random.key(1), first))
     again = system.init(jax.random.key(0))
     assert np.array_equal(first.archive.origin, again.archive.origin)
+
+
+KEY = [
+    (14, 10), (10, 3), (1, 1), (5, 5), (11, 5), (3, 1), (13, 20), (12, 10), (0, 8), (11, 2), (8, 4), (4, 3), (12, 7),
+    (15, 7), (17, 7), (10, 9), (4, 2), (17, 1),
+]  # fmt: skip
+"""Actions, and how often each is repeated, that fetch the first key of Montezuma's Revenge."""
+DEMO = np.repeat(*np.array(KEY, np.uint8).T)
+
+
+def test_a_system_without_robustification_has_one_phase_and_with_it_three():
+    names = {choice: [stage.name for stage in make(robustify=choice).stages] for choice in ("no", "blind", "policy")}
+    assert names == {
+        "no": ["explore"], "blind": ["explore", "examine"], "policy": ["explore", "robustify", "examine"]
+    }  # fmt: skip
+
+
+def test_exploration_ends_at_the_target_and_hands_over_its_shortest_best_trajectory():
+    explore, learn, examine = make(cells="domain", batch=2, robustify="policy").stages
+    state = explore.system.init(jax.random.key(0))
+    assert not explore.finished(state)
+    state = state._replace(best=np.array(100.0))
+    assert explore.finished(state)
+    archive = state.archive._replace(score=state.archive.score + 100)
+    begun = learn.inherit(learn.system.init(jax.random.key(1)), state._replace(archive=archive))
+    assert begun.actions.tolist() == archive.actions(0).tolist()
+    learnt = begun._replace(actions=DEMO)
+    examined = examine.inherit(examine.system.init(jax.random.key(2)), learnt)
+    assert examined.policy is learnt.learner.policy
+    assert examined.actions is DEMO
+
+
+def test_the_first_key_is_practised_from_just_before_it_and_examined():
+    _, learn, examine = make(cells="domain", robustify="policy", practice=64).stages
+    small = replace(learn.system, worlds=4, length=8)
+    state, info = run(small, 2, small.init(jax.random.key(0))._replace(actions=DEMO))
+    assert info["backward/start"] == 101
+    assert info["backward/steps"] == 64
+    assert learn.finished(state)
+    _, info = run(replace(examine.system, episodes=4), 1, Examined(state.learner.policy, DEMO, np.zeros((), int)))
+    assert 0 <= info["robustified/success"] <= 1
+    assert info["robustified/demonstration"] == 105
+
+
+def test_the_demonstration_repeated_blindly_is_the_control():
+    examine = make(cells="domain", robustify="blind").stages[1]
+    state = examine.system.init(jax.random.key(0))._replace(actions=DEMO)
+    state, info = run(replace(examine.system, episodes=8), 1, state)
+    assert 0 < info["robustified/success"] < 1
+    assert info["robustified/score"] == 100 * info["robustified/success"]
+    assert examine.finished(state)
+
+
+def test_the_papers_preset_learns_from_pictures_with_a_memory():
+    learn = make(**PAPER).stages[1].system
+    small = replace(learn, worlds=2, length=4, ppo=replace(learn.ppo, epochs=1, minibatches=2))
+    state, info = run(small, 2, small.init(jax.random.key(0))._replace(actions=DEMO[:8]))
+    assert state.worlds.observation.shape == (2, 4, 84, 84)
+    assert state.worlds.carry.shape == (2, 512)
+    assert info["backward/steps"] == 16
+    assert np.isfinite(info["loss/policy"])
