@@ -18,23 +18,6 @@ from aiga.core.protocols import Key, Transition
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
 """Rows and columns: up, right, down, left."""
 
-KEY_ROOMS = """
-#############
-#@  #   #  a#
-#           #
-#   #   #   #
-##A##########
-#   #   #  b#
-#           #
-#   #   #   #
-##B##########
-#   #   #   #
-#           #
-#   #   #  $#
-#############
-"""
-"""Nine rooms in three corridors, two keys: each key lies at the end of a corridor, its door at the other end."""
-
 KEY_MAZE = """
 #####################
 #@   #    #    #   a#
@@ -179,9 +162,20 @@ def draw(text: str, limit: int = 500) -> Layout:
     )
 
 
-def key_rooms(limit: int = 300) -> Layout:
-    """13 x 13 squares, two keys; the shortest way to the goal takes 60 steps."""
-    return draw(KEY_ROOMS, limit)
+def key_rooms(corridors: int = 3, limit: int = 300) -> Layout:
+    """Corridors of three rooms, one above the other; a key at the far end of each but the last opens the next.
+
+    Three corridors are 13 x 13 squares, and the shortest way to the goal takes 60 steps; four are 17 x 13, and 84.
+    """
+    if not 1 <= corridors <= 26:
+        raise UsageError(f"`corridors` is {corridors}; there are letters for keys of 1 to 26.")
+    lines = ["#############"]
+    for i in range(corridors):
+        start, key = "@" if i == 0 else " ", "$" if i == corridors - 1 else chr(ord("a") + i)
+        far = "#   #   #  $#" if key == "$" else "#   #   #   #"
+        near = f"#{start}  #   #   #" if key == "$" else f"#{start}  #   #  {key}#"
+        lines += [near, "#           #", far, f"##{key.upper()}##########"]
+    return draw("\n".join([*lines[:-1], "#############"]), limit)
 
 
 def key_maze(limit: int = 600) -> Layout:

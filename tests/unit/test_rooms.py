@@ -118,7 +118,9 @@ def test_a_saved_state_goes_on_like_the_first_time():
     assert jax.tree.all(jax.tree.map(np.array_equal, again, after[2]))
 
 
-@pytest.mark.parametrize(("layout", "steps"), [(rooms.key_rooms(), 60), (rooms.key_maze(), 178)])
+@pytest.mark.parametrize(
+    ("layout", "steps"), [(rooms.key_rooms(), 60), (rooms.key_rooms(4), 84), (rooms.key_maze(), 178)]
+)
 def test_the_shortest_way_takes_as_long_as_documented(layout, steps):
     assert shortest(layout) == steps
     assert layout.limit > steps
@@ -147,6 +149,11 @@ def test_the_picture_shows_the_agent_and_what_is_left():
 def test_a_drawing_that_is_no_world_is_refused(text):
     with pytest.raises(UsageError, match="one `@` and one `\\$`"):
         rooms.draw(text)
+
+
+def test_rooms_without_corridors_are_refused():
+    with pytest.raises(UsageError, match="corridors"):
+        rooms.key_rooms(0)
 
 
 def test_a_world_needs_a_limit_above_zero():
