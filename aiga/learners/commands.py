@@ -53,7 +53,7 @@ class Verdict(NamedTuple):
     over: Bool[Array, ""]
     success: Bool[Array, ""]
     examined: Bool[Array, ""]
-    """All tasks had been equally probable when it was given."""
+    """It was given in an examination."""
 
 
 class Commanded(NamedTuple):
@@ -62,7 +62,9 @@ class Commanded(NamedTuple):
     world: PyTree
     goal: Int[Array, ""]
     waited: Int[Array, ""]
+    """Steps since the command."""
     examined: Bool[Array, ""]
+    """The episode is an examination."""
     visits: Visits
     """Items of this episode."""
     verdict: Verdict
@@ -77,7 +79,7 @@ class Commands(eqx.Module):
     timeout: int = eqx.field(static=True)
     """Steps for a command."""
     share: float = eqx.field(static=True)
-    """Of commands for which all tasks are equally probable."""
+    """Of episodes that are examinations: each of their commands is for any task, all equally probable."""
 
     @property
     def tasks(self) -> int:
@@ -88,9 +90,10 @@ class Commands(eqx.Module):
         return self.env.features + self.tasks + 1
 
     def reset(self, key: Key, params: Orders) -> tuple[Commanded, Float[Array, " f"]]:
-        fresh, command = jax.random.split(key)
+        fresh, examine, command = jax.random.split(key, 3)
         world, observation = self.env.reset(fresh, None)
-        goal, examined = self._command(command, params)
+        examined = jax.random.bernoulli(examine, self.share)
+        goal = self._command(command, params, examined)
         zero, no = jnp.zeros((), int), jnp.zeros((), bool)
         state = Commanded(world, goal, zero, examined, Visits.none(len(self.env.items)), Verdict(zero, no, no, no))
         return state, self._observed(observation, state)
@@ -103,24 +106,17 @@ class Commands(eqx.Module):
         success = jnp.concatenate([obtained, jnp.zeros(self.impossible, bool)])[state.goal]
         over = success | (state.waited + 1 >= self.timeout)
         verdict = Verdict(state.goal, over | after.terminated | after.truncated, success, state.examined)
-        goal, examined = self._command(command, params)
-        state = Commanded(
-            after.state,
-            jnp.where(over, goal, state.goal),
-            jnp.where(over, 0, state.waited + 1),
-            jnp.where(over, examined, state.examined),
-            visits,
-            verdict,
-        )
+        goal = jnp.where(over, self._command(command, params, state.examined), state.goal)
+        waited = jnp.where(over, 0, state.waited + 1)
+        state = Commanded(after.state, goal, waited, state.examined, visits, verdict)
         reward = success + jnp.where(first, params.bonus[: obtained.size], 0).sum()
         observation = self._observed(after.observation, state)
         return Transition(state, observation, reward, after.terminated, after.truncated)
 
-    def _command(self, key: Key, params: Orders) -> tuple[Int[Array, ""], Bool[Array, ""]]:
-        choose, examine, draw = jax.random.split(key, 3)
+    def _command(self, key: Key, params: Orders, examined: Bool[Array, ""]) -> Int[Array, ""]:
+        choose, draw = jax.random.split(key)
         chosen = jax.random.choice(choose, self.tasks, p=params.probabilities)
-        examined = jax.random.bernoulli(examine, self.share)
-        return jnp.where(examined, jax.random.randint(draw, (), 0, self.tasks), chosen), examined
+        return jnp.where(examined, jax.random.randint(draw, (), 0, self.tasks), chosen)
 
     def _observed(self, observation: Float[Array, " o"], state: Commanded) -> Float[Array, " f"]:
         goal = jax.nn.one_hot(state.goal, self.tasks)

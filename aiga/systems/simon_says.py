@@ -127,7 +127,8 @@ def make(
         theta: Below 0.5; the smaller, the more do changes of small success probabilities count.
         impossible: Tasks that nothing fulfils; by default 600 in the toy, none in Craftax.
         tries: At each task in an examination of the toy, 0: none; in Craftax, how many attempts count as one.
-        share: Of commands for which all tasks are equally probable; by default none in the toy, a quarter in Craftax.
+        share: Of commands for which all tasks are equally probable; by default none in the toy, a quarter in Craftax,
+            where they make up whole episodes.
         worlds: Played at once, in Craftax.
         length: Steps of each world between two updates.
         timeout: Steps for a command.

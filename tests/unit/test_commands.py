@@ -72,12 +72,23 @@ def test_the_policy_sees_the_command_and_how_long_it_has_tried():
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
-def test_examinations_command_all_tasks_alike(share):
+def test_episodes_that_are_examinations_command_all_tasks_alike(share):
     after = play(world(share=share, timeout=1), always(CUP), [NOTHING] * 400)
     goals, counts = np.unique(np.asarray(after.state.goal), return_counts=True)
     assert goals.tolist() == ([CUP, PLATE, BOWL, NOTHING] if share else [CUP])
     assert counts.min() > 60
     assert np.asarray(after.state.examined).mean() == share
+
+
+def test_an_episode_is_an_examination_or_it_is_not():
+    commands, orders = world(share=0.5, timeout=1), always(CUP)
+    states, _ = jax.vmap(commands.reset, (0, None))(jax.random.split(jax.random.key(0), 200), orders)
+    after = jax.vmap(commands.step, (0, 0, None, None))(
+        jax.random.split(jax.random.key(1), 200), states, jnp.array(NOTHING), orders
+    )
+    assert 0.35 < float(states.examined.mean()) < 0.65
+    assert after.state.examined.tolist() == states.examined.tolist() == after.state.verdict.examined.tolist()
+    assert not np.asarray(after.state.goal)[~np.asarray(states.examined)].any()
 
 
 @pytest.fixture(scope="module")
