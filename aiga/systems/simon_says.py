@@ -200,15 +200,9 @@ CLAIM = (
 def figures(run: Run) -> Iterable[Figure]:
     """What was learned when, and what was practised meanwhile."""
     names = [name.removeprefix("success/") for name in run.latest() if name.startswith("success/")]
-    names.sort(key=lambda name: _first(run, name))
-    return [_learned(run), _stream(run, names), _map(run, names)]
-
-
-def _first(run: Run, name: str) -> float:
-    """The step from which on a kind of task is mostly learned; later for those that never are."""
-    steps, values = run.metric(f"success/{name}")
-    above = np.flatnonzero(values > LEARNED)
-    return float(steps[above[0]]) if above.size else 2.0 * steps[-1] + 2 - values.max()
+    success = {name: float(run.metric(f"success/{name}").values.mean()) for name in names}
+    names.sort(key=lambda name: (-success[name], name == "impossible"))  # what was learned early comes first
+    return [_learned(run), _stream(run, names, sum(value > 0 for value in success.values())), _map(run, names)]
 
 
 def _learned(run: Run) -> Figure:
@@ -223,16 +217,21 @@ def _learned(run: Run) -> Figure:
     return Figure("Tasks learned", caption, figure)
 
 
-def _stream(run: Run, names: list[str]) -> Figure:
+def _stream(run: Run, names: list[str], learnable: int) -> Figure:
     graph = require("plotly.graph_objects", "report")
+    colours = require("plotly.colors", "report").sample_colorscale("Viridis", max(learnable, 2), colortype="rgb")
     figure = graph.Figure()
-    for name, colour in zip(names, _colours(names), strict=True):
+    for i, name in enumerate(names):
         steps, values = thinned(*run.metric(f"probability/{name}"), most=400)
-        line = {"width": 0.5, "color": colour}
+        colour, line = colours[i] if i < learnable else FAINT, {"width": 0.5, "color": "white"}
         figure.add_scatter(x=steps, y=values, mode="lines", line=line, stackgroup="one", fillcolor=colour, name=name)
     style(figure, height=460, xaxis_title="step", yaxis_title="share of commands", legend_traceorder="normal")
     figure.update_yaxes(range=[0, 1])
-    return Figure("What was practised", "The probability of each kind of task, in the order they were learned.", figure)
+    return Figure(
+        "What was practised",
+        "The probability of each kind of task, in the order they were learned; grey: without any success.",
+        figure,
+    )
 
 
 def _map(run: Run, names: list[str]) -> Figure:
@@ -244,12 +243,6 @@ def _map(run: Run, names: list[str]) -> Figure:
     style(figure, height=140 + 18 * len(names), xaxis_title="step")
     figure.update_yaxes(autorange="reversed", automargin=True)
     return Figure("Success", "At each kind of task; 0: no better than a random policy, 1: always.", figure)
-
-
-def _colours(names: list[str]) -> list[str]:
-    """From dark to bright in order; grey for what cannot be learned."""
-    colours = require("plotly.colors", "report").sample_colorscale("Viridis", len(names), colortype="rgb")
-    return [FAINT if name == "impossible" else colour for name, colour in zip(names, colours, strict=True)]
 
 
 if __name__ == "__main__":
