@@ -29,7 +29,9 @@ def school(
         ppo = PPO(
             learning_rate=1e-3, trace=0.98, clip=0.2, epochs=4, minibatches=8, entropy=1e-4, imitation_weight=0.5
         )  # fmt: skip
-        return Backward(world, calm, ppo, lambda key: memory_policy(key, seated(calm, 1)[0].actions), pool)
+        return Backward(
+            world, calm, ppo, lambda key: memory_policy(key, seated(calm, 1)[0].actions), pool, Rule(goal=0.75)
+        )
     ppo = PPO(learning_rate=1e-4, discount=0.999, epochs=4, entropy=1e-5)
     rule = Rule(spread=160, shift=1, overtime=5.6)
     return Backward(world, calm, ppo, lambda key: picture_policy(key, seated(calm, 1)[0].actions), pool, rule, 32, 128)

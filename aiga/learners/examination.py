@@ -61,7 +61,10 @@ class Examination(eqx.Module):
         return state._replace(times=state.times + 1), {**info, "robustified/demonstration": len(state.actions)}
 
     async def played(self, key: Key, policy: Policy, actions: UInt8[np.ndarray, " t"]) -> Verdict:
-        """The policy plays; an episode also ends when the demonstration had its score its own length and 50 ago."""
+        """The policy plays its most probable actions.
+
+        An episode also ends when the demonstration had its score so many actions ago as it is long, and 50.
+        """
         fresh, sample = jax.random.split(key)
         school, n = self.school, self.episodes
         rule = Rule(spread=1, later=0.0, slack=len(actions) + 50)
@@ -69,7 +72,7 @@ class Examination(eqx.Module):
         length = 2 * len(actions) + 51
         _, seen = await collect(
             sample, world, 0, policy, seat(fresh, world, 0, policy, n), length,
-            pool=school.pool, share=-(-n // TASKS), watch=progress,
+            pool=school.pool, share=-(-n // TASKS), watch=progress, greedy=True,
         )  # fmt: skip
         end = np.asarray(seen.terminated | seen.truncated).argmax(axis=0)
         rewards = np.where(np.arange(length)[:, None] <= end, seen.reward, 0)

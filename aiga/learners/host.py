@@ -49,6 +49,7 @@ async def collect(
     pool: Pool,
     share: int = 4,
     watch: Watch | None = None,
+    greedy: bool = False,
 ) -> tuple[Worlds, Trajectory]:
     """Play `length` steps in every world; the counterpart of `rollout.rollout`.
 
@@ -56,12 +57,13 @@ async def collect(
         key: Where actions, transitions and new worlds come from.
         world: How a worker builds the world.
         params: What every reset is given.
-        policy: What acts; actions are sampled.
+        policy: What acts.
         worlds: Where they stand, from `seat` or the rollout before.
         length: Steps.
         pool: Where rollouts run.
         share: Worlds per task; a policy sees so many at once.
         watch: What else to keep of a world after a step, before it is begun anew: a function that can be pickled.
+        greedy: Actions are the most probable ones; else they are sampled.
     """
     n, host = len(worlds.start), jax.tree.map(_hosted, policy)
     tasks = []
@@ -71,7 +73,7 @@ async def collect(
         observation, carry, start = jax.tree.map(lambda x, rows=rows: np.asarray(x)[rows], state)
         snapshots = [worlds.state.get(row) for row in rows.tolist()]
         seen = (snapshots, observation, carry, start)
-        tasks.append(pool.submit(play, Task(world, params, host, *seen, _seed(key), rows, n, length, watch)))
+        tasks.append(pool.submit(play, Task(world, params, host, *seen, _seed(key), rows, n, length, watch, greedy)))
     shares = [_present(answer) for answer in await asyncio.gather(*tasks)]
     observation, carry, start = beside([share.end for share in shares], axis=0)
     carried = beside([share.trajectory.carry for share in shares], axis=0)
@@ -98,6 +100,7 @@ class Task(NamedTuple):
     n: int
     length: int
     watch: Watch | None
+    greedy: bool
 
 
 class Share(NamedTuple):
@@ -120,7 +123,7 @@ def play(task: Task) -> Share:
     observation, carry, start = task.observation, task.carry, task.start
     records: list[Trajectory] = []
     for t in range(task.length):
-        action, log_prob, output = act(policy, key, t * task.n + task.rows, observation, carry, start)
+        action, log_prob, output = act(policy, key, t * task.n + task.rows, observation, carry, start, task.greedy)
         chosen = np.asarray(action).tolist()
         after = [env.step(rng, one) for env, rng, one in zip(envs, rngs, chosen, strict=True)]
         watched = stack([task.watch(*pair) for pair in zip(envs, after, strict=True)]) if task.watch else ()
@@ -147,12 +150,13 @@ def play(task: Task) -> Share:
 
 @eqx.filter_jit
 def act(
-    policy: Policy, key: Key, turns: Any, observation: PyTree, carry: PyTree, start: Any
+    policy: Policy, key: Key, turns: Any, observation: PyTree, carry: PyTree, start: Any, greedy: bool
 ) -> tuple[Array, Array, Output]:
-    """Sampled actions, their logarithmic probabilities, and what the policy said."""
+    """Actions, their logarithmic probabilities, and what the policy said."""
     keys = jax.vmap(lambda turn: jax.random.fold_in(key, turn))(turns)
     output = jax.vmap(policy)(observation, emptied(carry, start))
     action = jax.vmap(lambda distribution, key: distribution.sample(key))(output.distribution, keys)
+    action = output.distribution.mode() if greedy else action
     return action, output.distribution.log_prob(action), output
 
 

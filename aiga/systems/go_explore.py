@@ -271,7 +271,7 @@ def make(
     target: float = 100.0,
     observation: Literal["ram", "pixels"] = "ram",
     sticky: float = 0.25,
-    practice: int = 2_000_000,
+    practice: int = 600_000,
     pool: Pool | None = None,
 ) -> Stages:
     """Explore an Atari game from the states that exploration has reached, starting with Montezuma's Revenge.
@@ -302,6 +302,8 @@ def make(
     domain, place = DOMAINS.get(game, (None, None))
     if cells == "domain" and domain is None:
         raise UsageError(f"--cells domain knows {', '.join(DOMAINS)}; for `{game}` use pixels or dynamic.")
+    if robustify != "no" and target <= 0:
+        raise UsageError(f"--target is {target:g}: give a score above zero, so that there is something to learn.")
     dynamic = Dynamic() if cells == "dynamic" else None
     mortal = cells == "domain" if life_loss_ends is None else life_loss_ends
     how = Explore(

@@ -229,6 +229,11 @@ def test_the_demonstration_repeated_blindly_is_the_control():
     assert examine.finished(state)
 
 
+def test_a_target_that_is_nothing_is_refused():
+    with pytest.raises(UsageError, match="--target is 0: give a score above zero"):
+        make(robustify="policy", target=0.0)
+
+
 def test_the_papers_preset_learns_from_pictures_with_a_memory():
     learn = make(**PAPER).stages[1].system
     small = replace(learn, worlds=2, length=4, ppo=replace(learn.ppo, epochs=1, minibatches=2))

@@ -84,6 +84,14 @@ def test_the_steps_are_what_the_policy_did_and_episodes_are_cut_with_the_value_o
     assert min(abs(value - record.next_value[t, b]) for value in candidates) < 1e-6
 
 
+def test_greedy_rollouts_take_the_most_probable_actions():
+    agent = policy(4)
+    worlds = seat(jax.random.key(0), WORLD, 3, agent, 4)
+    _, record = gather(agent, worlds, Serial(), greedy=True)
+    output = agent.unroll(record.observation, record.start, record.carry)
+    same(record.action, output.distribution.mode())
+
+
 def training(pool, **options):
     learner = PPO(learning_rate=1e-2, minibatches=2, entropy=0.0)
     return HostTraining(WORLD, 3, learner, lambda key: make_policy(key, 8, 2, hidden=(8,), **options), pool, 8, 32)
