@@ -120,16 +120,10 @@ class PolicyGoExplore(eqx.Module):
 
     def build(self, key: Key, routes: Routes) -> Seeker:
         """The policy to begin with."""
-        world = stand(routes.cell[0], self.layout)
-        features = flat(sight(self.env.view(world, routes.cell[0], jnp.ones(()), self.layout))).size
-        policy = make_policy(
-            key,
-            features,
-            self.env.slippery.env.actions,
-            encoder=Sight(),
-            hidden=(self.hidden, self.hidden),
-            memory=self.memory,
-        )
+        cell, sight = routes.cell[0], Sight()
+        features = sight(self.env.view(stand(cell, self.layout), cell, jnp.ones(()), self.layout)).size
+        actions, hidden = self.env.slippery.env.actions, (self.hidden, self.hidden)
+        policy = make_policy(key, features, actions, encoder=sight, hidden=hidden, memory=self.memory)
         return Seeker(policy.encoder, policy.core, policy.actor, policy.critic, policy.scale)
 
     def demonstrate(self, key: Key, routes: Routes, policy: Policy) -> Trajectory:
@@ -159,15 +153,10 @@ class PolicyGoExplore(eqx.Module):
 
 
 class Sight(eqx.Module):
-    """What the policy's network is given."""
+    """What the policy's network is given: the world and the goal, as numbers in a row."""
 
     def __call__(self, seen: Seen) -> Float[Array, " f"]:
-        return sight(seen)
-
-
-def sight(seen: Seen) -> Float[Array, " f"]:
-    """The world and the goal, as numbers in a row."""
-    return flat((seen.world, seen.goal))
+        return flat((seen.world, seen.goal))
 
 
 def lesson(trajectory: Trajectory) -> Trajectory:

@@ -11,7 +11,7 @@ from aiga.envs.rooms import draw
 from aiga.learners.returning import Event, Moment, cell_of, stand
 from aiga.learners.rollout import Trajectory, advantages
 from aiga.runs import loop
-from aiga.systems.policy_go_explore import PolicyGoExplore, figures, lesson, make
+from aiga.systems.policy_go_explore import PAPER, PolicyGoExplore, figures, lesson, make
 
 ROOMS = """
 ###########
@@ -103,11 +103,11 @@ def test_random_actions_are_not_learnt_from_and_an_arrival_ends_what_is():
     assert advantages(learnt, 1.0, 1.0)[:2, 0].tolist() == [1 + 9 - 1 + 3 - 1, 3 - 1]
 
 
-def test_a_recurrent_policy_and_a_goal_without_a_compass_fit_too():
-    system = make(world="key_rooms", memory=8, compass=0, worlds=4, length=8, hidden=8)
+def test_the_papers_settings_a_memory_and_no_compass_fit_together():
+    system = make(**PAPER)
     state = eqx.filter_eval_shape(system.init, jax.random.key(0))
     after, _ = eqx.filter_eval_shape(system.step, jax.random.key(1), state)
-    assert after.worlds.carry.shape == (4, 8)
+    assert after.worlds.carry.shape == (256, 512)
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
 
 
