@@ -314,7 +314,7 @@ CLAIM = Claim(
     control={"archive": False, "entropy": 0.001},
     steps=150,
     margin=0.5,
-    others={"without compass": {"compass": 0}},
+    others={"without compass": {"compass": 0}, "recurrent": {"memory": 64}},
     also=("goal/steps", "archive/cells", "learner/steps"),
 )
 """The score is 1 if the goal was reached.  The control's options were the best of those tried on seeds 100 and 101."""
