@@ -62,7 +62,8 @@ def figures(run: Run, world: World, archive: Cells, entered: Int[np.ndarray, " p
     best = int(np.lexsort((lengths, -scores))[0])
     path = film(run.media / "best.gif", world, archive.actions(best))
     caption = f"{scores[best]:,.0f} points after {lengths[best]:,} actions of four frames, replayed from the reset."
-    return [*shown, course(run, public=montezuma), Figure("The best trajectory", caption, path)]
+    shown += [course(run, public=montezuma), Figure("The best trajectory", caption, path)]
+    return [*shown, practice(run)] if "backward/start" in run.latest() else shown
 
 
 def course(run: Run, public: bool) -> Figure:
@@ -81,6 +82,23 @@ def course(run: Run, public: bool) -> Figure:
     style(figure, height=380, legend={"orientation": "h", "y": -0.25})
     beside = " Grey: median and 10 to 90 % of 48 public runs with pixel cells (Hauf3n, GoExplore-Atari-PyTorch)."
     return Figure("The course of the exploration", "What was found by then." + beside * public, figure)
+
+
+def practice(run: Run) -> Figure:
+    """The start point of the backward algorithm, and the share of episodes that matched, against actions."""
+    subplots = require("plotly.subplots", "report")
+    figure = subplots.make_subplots(1, 2, subplot_titles=["start point", "share that matched"])
+    steps = run.metric("backward/steps").values / 1e6
+    for column, name in enumerate(("backward/start", "backward/success"), 1):
+        line = {"color": ACCENT, "width": 2}
+        figure.add_scatter(x=steps, y=run.metric(name).values, line=line, showlegend=False, row=1, col=column)
+        figure.update_xaxes(title="million actions", row=1, col=column)
+    style(figure, height=380)
+    caption = (
+        "How many actions of the demonstration come before the episodes, and how many of these reached its score with "
+        "sticky actions."
+    )
+    return Figure("Robustification", caption, figure)
 
 
 def _public_runs(figure: Any, last: float) -> None:
