@@ -340,8 +340,8 @@ PAPER = {
 """With the settings of A2C in OpenAI's Baselines; 1,000,000 steps are 80 M actions of 4 frames."""
 
 CLAIM = Claim(
-    statement="A reward for what is new in this life finds the goal behind keys and doors in more lives than a reward"
-    " for what was rare in all of training.",
+    statement="Rewarded for what is new in this life, agents reach the goal behind keys and doors in more lives than"
+    " rewarded for what was rare in all of training.",
     source="Stanton & Clune 2018, abstract",
     metric="episode/return",
     treatment={},
@@ -370,8 +370,8 @@ def figures(run: Run) -> list[Figure]:
         layout = built(world, run.options.get("corridors", 6))
         counts = counts.reshape(layout.walls.shape)
     shares = np.where(counts > 0, np.log10(np.maximum(counts, 1) / counts.sum()), np.nan)
-    ticks = {"tickvals": [-5, -4, -3, -2, -1], "ticktext": ["1e-5", "1e-4", "0.1 %", "1 %", "10 %"]}
-    content = graph.Figure(graph.Heatmap(z=shares, colorscale="Viridis", colorbar={"title": "of all steps", **ticks}))
+    bar = {"title": "of all steps", "tickvals": [-4, -3, -2, -1], "ticktext": ["0.01 %", "0.1 %", "1 %", "10 %"]}
+    content = graph.Figure(graph.Heatmap(z=shares, zmin=-4, zmax=-1, colorscale="Viridis", colorbar=bar))
     content.update_yaxes(autorange="reversed", scaleanchor="x", visible=False)
     content.update_xaxes(visible=False)
     style(content, height=520, width=640)
