@@ -317,7 +317,7 @@ CLAIM = Claim(
     others={"without compass": {"compass": 0}, "recurrent": {"memory": 64}},
     also=("goal/steps", "archive/cells", "learner/steps"),
 )
-"""The score is 1 if the goal was reached.  The control's options were the best of those tried on seeds 100 and 101."""
+"""The score is 1 if the goal was reached.  The control's options were chosen on seeds 100 and 101."""
 
 
 def figures(run: Run) -> list[Figure]:
