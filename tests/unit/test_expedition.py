@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import aiga
 from aiga.envs.atari import Atari, MontezumaCell, montezuma_place
 from aiga.envs.restorable import Explore, World
 from aiga.inspect import expedition
@@ -57,6 +58,32 @@ def test_the_film_ends_with_the_last_frame_of_the_trajectory(tmp_path):
     for action in actions.tolist():
         env.act(action)
     assert np.abs(last - env.picture()).mean() < 2
+
+
+PRACTISING = """
+import numpy as np
+
+class Practising:
+    def init(self, key):
+        return (np.array(12),)
+
+    def step(self, key, state):
+        (start,) = state
+        told = {"backward/start": int(start), "backward/success": 0.5, "backward/steps": 100 * (13 - int(start))}
+        return (start - 1,), told
+
+def make():
+    return Practising()
+"""
+
+
+def test_the_start_point_and_the_share_of_matches_are_drawn_against_actions(tmp_path):
+    (tmp_path / "practising.py").write_text(PRACTISING)
+    run = aiga.run(str(tmp_path / "practising.py"), steps=3, out=tmp_path / "run")
+    start, share = expedition.practice(run).content.data
+    assert list(start.y) == [12, 11, 10]
+    assert list(share.y) == [0.5] * 3
+    assert np.allclose(start.x, [1e-4, 2e-4, 3e-4])
 
 
 def test_parents_that_were_replaced_are_not_found(explored):
