@@ -30,7 +30,7 @@ from aiga.envs import rooms
 from aiga.envs.atari import PlayableAtari
 from aiga.envs.playable import Outcome
 from aiga.envs.restorable import World
-from aiga.envs.tiles import GAMES
+from aiga.envs.tiles import GAMES, SCREEN
 from aiga.learners.host import collect, seat
 from aiga.learners.ppo import PPO, Learner, a2c
 from aiga.learners.rollout import Trajectory, Worlds, begin, rollout
@@ -176,7 +176,7 @@ class TiledAtari:
     def __init__(self, game: str, channel: bool, sticky: float) -> None:
         self.env, self.tiles, self.channel = PlayableAtari(game, "pixels", sticky), GAMES[game], channel
         self.actions = self.env.actions
-        rows, columns = (np.arange(84) * size // 84 for size in self.tiles.shape[1:])
+        rows, columns = (np.arange(84) * pixels // (84 * self.tiles.side) for pixels in SCREEN)
         self._pixels = rows[:, None] * self.tiles.shape[2] + columns
         self._begin()
 

@@ -104,6 +104,15 @@ def test_a_game_shows_its_grid_and_can_be_restored(game):
 
 
 @emulated
+def test_the_grid_is_drawn_over_the_picture_it_belongs_to():
+    shown = TiledAtari("montezuma_revenge", channel=True, sticky=0.0).reset(np.random.default_rng(0), None)[4]
+    rows, columns = (np.flatnonzero(shown.any(axis=axis)) for axis in (1, 0))
+    assert set(rows * 210 // 84 // 16) == {5}  # the platform in the middle, 80 to 95 pixels from above
+    assert set(columns * 160 // 84 // 16) == {4}
+    assert shown.sum() == 255 * len(rows) * len(columns)
+
+
+@emulated
 def test_a_lost_life_empties_the_grid():
     rng, env = np.random.default_rng(0), TiledAtari("montezuma_revenge", channel=True, sticky=0.0)
     env.reset(rng, None)
