@@ -374,13 +374,14 @@ EXPLORATION = Claim(
 ROBUSTIFICATION = Claim(
     statement="A policy that learnt from the explored trajectory reaches its score with sticky actions more often than"
     " the trajectory repeated blindly.",
-    source="Ecoffet et al. 2019, section 2.2; Salimans & Chen 2018",
+    source="Ecoffet et al. 2019 and 2021; Salimans & Chen 2018",
     metric="robustified/success",
     treatment={"cells": "domain", "robustify": "policy"},
     control={"cells": "domain", "robustify": "blind"},
-    also=("robustified/score", "robustified/demonstration", "backward/steps"),
+    also=("robustified/score", "robustified/demonstration", "go_explore/frames"),
 )
-"""The first key of Montezuma's Revenge, 100 points; both arms of a seed have the same demonstration."""
+"""The first key of Montezuma's Revenge, 100 points; both arms of a seed have the same demonstration, for whose
+exploration the frames are counted."""
 
 CLAIM = (EXPLORATION, ROBUSTIFICATION)
 
