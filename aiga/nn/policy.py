@@ -96,9 +96,11 @@ def emptied(carry: PyTree, start: Bool[Array, " b"]) -> PyTree:
     return jax.tree.map(lambda x: jnp.where(start.reshape(-1, *[1] * (x.ndim - 1)), 0, x), carry)
 
 
-def flat(observation: PyTree) -> Float[Array, " f"]:
-    """All numbers of an observation in a row."""
-    return jnp.concatenate([jnp.ravel(leaf).astype(float) for leaf in jax.tree.leaves(observation)])
+class Row(eqx.Module):
+    """An encoder without weights: all numbers of an observation in a row."""
+
+    def __call__(self, observation: PyTree) -> Float[Array, " f"]:
+        return jnp.concatenate([jnp.ravel(leaf).astype(float) for leaf in jax.tree.leaves(observation)])
 
 
 def make_policy(
@@ -106,7 +108,7 @@ def make_policy(
     features: int,
     actions: int,
     *,
-    encoder: Callable[[PyTree], Array] = flat,
+    encoder: Callable[[PyTree], Array] | None = None,
     hidden: Sequence[int] = (64, 64),
     memory: int = 0,
     continuous: bool = False,
@@ -118,7 +120,7 @@ def make_policy(
         key: Where the weights come from.
         features: How many numbers `encoder` gives.
         actions: Number of actions, or of real numbers per action.
-        encoder: From an observation to features, by default all its numbers; a network, if it has weights.
+        encoder: A module from an observation to features; None: all its numbers.
         hidden: Layers of the actor and of the critic, `()`: each is linear.
         memory: Units of a recurrent layer between encoder and heads; 0: none.
         continuous: Actions are real numbers.
@@ -128,7 +130,7 @@ def make_policy(
     width = memory or features
     action = mlp(actor, (width, *hidden, actions), activation, last_gain=0.01)
     return Policy(
-        encoder,
+        encoder or Row(),
         eqx.nn.GRUCell(features, memory, key=core) if memory else None,
         Continuous(action, jnp.zeros(actions)) if continuous else Discrete(action),
         mlp(critic, (width, *hidden, 1), activation, last_gain=1.0),

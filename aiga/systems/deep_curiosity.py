@@ -35,7 +35,7 @@ from aiga.learners.host import collect, seat
 from aiga.learners.ppo import PPO, Learner, a2c
 from aiga.learners.rollout import Trajectory, Worlds, begin, rollout
 from aiga.nn.mlp import nature_cnn
-from aiga.nn.policy import Policy, flat, make_policy
+from aiga.nn.policy import Policy, make_policy
 from aiga.runs.claims import Claim
 from aiga.runs.pools import Serial
 from aiga.runs.record import Run
@@ -249,13 +249,6 @@ class DeepCuriosityOnHost(eqx.Module):
         return self.curiosity.learn(learn, state, worlds, trajectory)
 
 
-class Row(eqx.Module):
-    """An encoder: all numbers of an observation in a row."""
-
-    def __call__(self, observation: PyTree) -> Array:
-        return flat(observation)
-
-
 class Perceptrons(eqx.Module):
     """From a key to a policy of perceptrons."""
 
@@ -264,7 +257,7 @@ class Perceptrons(eqx.Module):
     hidden: int = eqx.field(static=True)
 
     def __call__(self, key: Key) -> Policy:
-        return make_policy(key, self.features, self.actions, hidden=(self.hidden, self.hidden), encoder=Row())
+        return make_policy(key, self.features, self.actions, hidden=(self.hidden, self.hidden))
 
 
 class Convolutions(eqx.Module):

@@ -42,7 +42,7 @@ from aiga.learners.returning import (
     watch,
 )
 from aiga.learners.rollout import Trajectory, Worlds, begin, rollout
-from aiga.nn.policy import Policy, flat, make_policy
+from aiga.nn.policy import Policy, Row, make_policy
 from aiga.runs.claims import Claim
 from aiga.runs.events import Born
 from aiga.runs.record import Run
@@ -156,7 +156,7 @@ class Sight(eqx.Module):
     """What the policy's network is given: the world and the goal, as numbers in a row."""
 
     def __call__(self, seen: Seen) -> Float[Array, " f"]:
-        return flat((seen.world, seen.goal))
+        return Row()((seen.world, seen.goal))
 
 
 def lesson(trajectory: Trajectory) -> Trajectory:

@@ -23,6 +23,8 @@ NAMES = [entry.name for entry in catalogue.entries()]
 TIME_LIMIT = 120.0
 """Seconds for two steps with the laptop's options, compilation included."""
 COMPILED = "/jax/core/compile/backend_compile_duration"
+LEARNERS = ("deep_curiosity", "simon_says")
+"""One policy that learns: nobody is born."""
 
 pytestmark = pytest.mark.parametrize("name", NAMES)
 
@@ -107,7 +109,8 @@ def test_births_are_reported_and_metrics_are_scalars_that_its_page_explains(name
     page = (ROOT / "docs" / "systems" / f"{name}.md").read_text()
     _, infos = run_steps(*begin(name), 1, 2)
     values = {key: value for info in infos for key, value in info.items()}
-    assert any(isinstance(value, events.Born) for value in values.values()), "lineage needs births"
+    if name not in LEARNERS:
+        assert any(isinstance(value, events.Born) for value in values.values()), "lineage needs births"
     for key, value in values.items():
         if not isinstance(value, tuple(events.KINDS.values())):
             assert re.fullmatch(r"[a-z_0-9]+(/[a-z_0-9]+)+", key), f"{key} is not namespace/name"

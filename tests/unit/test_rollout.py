@@ -7,14 +7,14 @@ import pytest
 
 from aiga.learners.rollout import Trajectory, advantages, begin, renew, rollout
 from aiga.nn.distributions import Categorical
-from aiga.nn.policy import Policy, Scale, flat
+from aiga.nn.policy import Policy, Row, Scale
 from tests.toys.recall import Line, Recall
 
 
 def always(action):
     """A policy that always takes one action, and whose value is ten times its observation."""
     logits = jnp.where(jnp.arange(2) == action, 0.0, -1e9)
-    return Policy(flat, None, lambda _: Categorical(logits), lambda x: 10 * x, Scale(jnp.zeros(()), jnp.ones(())))
+    return Policy(Row(), None, lambda _: Categorical(logits), lambda x: 10 * x, Scale(jnp.zeros(()), jnp.ones(())))
 
 
 def played(action, start, length, limit=5):
