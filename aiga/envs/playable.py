@@ -10,15 +10,17 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import PyTree
 
 from aiga.envs.restorable import World
+
+Observation = Any
+"""A pytree of numpy arrays or numbers.  (jaxtyping's own word for it would import jax into every worker.)"""
 
 
 class Outcome(NamedTuple):
     """What an action led to; nothing resets by itself."""
 
-    observation: PyTree
+    observation: Observation
     reward: float
     terminated: bool
     truncated: bool
@@ -35,7 +37,7 @@ class Playable(Protocol):
     actions: int
     """Number of actions."""
 
-    def reset(self, rng: np.random.Generator, params: PyTree) -> PyTree:
+    def reset(self, rng: np.random.Generator, params: Any) -> Observation:
         """Begin an episode as `params`, which all worlds share, say; the first observation."""
         ...
 
@@ -79,7 +81,7 @@ class PlayableGymnasium:
         self.env, self._save, self._restore = env, save, restore
         self.actions = int(env.action_space.n)
 
-    def reset(self, rng: np.random.Generator, params: dict[str, Any] | None) -> PyTree:
+    def reset(self, rng: np.random.Generator, params: dict[str, Any] | None) -> Observation:
         observation, _ = self.env.reset(seed=int(rng.integers(2**31)), options=params)
         return observation
 
