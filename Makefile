@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	2>/dev/null && echo $$python && break; done)
 
 # Compiled programs are kept between runs.
-export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES ?= -1
 
@@ -54,7 +54,7 @@ docs: $(VENV)/.test ## the documentation, into site/
 	$(BIN)/zensical build --clean --strict
 
 clean: ## remove what make made, except runs/
-	rm -rf $(VENV) .cache site .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .cache .jax_cache site .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "aiga needs Python 3.11, 3.12 or 3.13 with venv (on Debian: apt install python3-venv); name one with make PYTHON=/path/to/python." >&2; exit 2; }
