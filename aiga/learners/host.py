@@ -20,7 +20,7 @@ from aiga.core.protocols import Info, Key, Pool
 from aiga.envs.playable import Outcome, Playable, seated
 from aiga.envs.restorable import World
 from aiga.learners.ppo import PPO, Learner, Trained
-from aiga.learners.rollout import Episodes, Trajectory, Worlds
+from aiga.learners.rollout import Episodes, Trajectory, Worlds, bootstrapped
 from aiga.nn.policy import Output, Policy, emptied
 
 Watch = Callable[[Playable, Outcome], PyTree]
@@ -143,7 +143,7 @@ def play(task: Task) -> Share:
         ]
         observation, carry, start = stack(fresh), output.carry, ended
     last = look(policy, observation, carry, start).value
-    trajectory = _bootstrapped(stack(records), np.asarray(last))._replace(carry=task.carry)
+    trajectory = bootstrapped(stack(records), last)._replace(carry=task.carry)
     end = (observation, jax.tree.map(np.asarray, carry), start)
     return Share([env.save() for env in envs], end, trajectory)
 
@@ -211,13 +211,6 @@ def stack(trees: Sequence[PyTree]) -> Any:
 def beside(trees: Sequence[PyTree], axis: int) -> Any:
     """One tree, joined along `axis`."""
     return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis), *trees)
-
-
-def _bootstrapped(trajectory: Any, last: np.ndarray) -> Trajectory:
-    """With the value of what every step led to; `last` is that of the present observations."""
-    following = np.concatenate([trajectory.value[1:], last[None]])
-    next_value = np.where(trajectory.truncated, trajectory.next_value, following)
-    return trajectory._replace(next_value=np.where(trajectory.terminated, np.float32(0), next_value))
 
 
 @jax.jit

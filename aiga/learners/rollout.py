@@ -135,10 +135,14 @@ def rollout(
     carry = worlds.carry
     worlds, trajectory = jax.lax.scan(play, worlds, jax.random.split(key, length))
     last = jax.vmap(policy)(worlds.observation, emptied(worlds.carry, worlds.start)).value
+    return worlds, bootstrapped(trajectory, last)._replace(carry=carry)
+
+
+def bootstrapped(trajectory: Trajectory, last: Array) -> Trajectory:
+    """With the value of what every step led to; `last` is that of the observations after the last one."""
     following = jnp.concatenate([trajectory.value[1:], last[None]])
     next_value = jnp.where(trajectory.truncated, trajectory.next_value, following)
-    next_value = jnp.where(trajectory.terminated, 0, next_value)
-    return worlds, trajectory._replace(next_value=next_value, carry=carry)
+    return trajectory._replace(next_value=jnp.where(trajectory.terminated, 0, next_value))
 
 
 def renew(

@@ -1,6 +1,5 @@
 import asyncio
 import pickle
-from importlib.util import find_spec
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +19,6 @@ from aiga.systems.deep_curiosity import Curiosity, Entered, Tiled, TiledAtari, m
 KEY = jax.random.key(0)
 UP, RIGHT, DOWN, LEFT = range(4)
 LAYOUT = rooms.draw("@  $", limit=6)
-emulated = pytest.mark.skipif(find_spec("ale_py") is None, reason="needs the extra `atari`")
 LEFT_OR_RIGHT = Tiled(rooms.Rooms("vector"), lambda state, params: rooms.place(state, params) // 2, 2, channel=True)
 
 
@@ -85,7 +83,6 @@ def test_a_run_counts_every_step_of_every_world_and_its_report_shows_where(tmp_p
     assert (10 ** shown[np.isfinite(shown)]).sum() == pytest.approx(1)
 
 
-@emulated
 @pytest.mark.parametrize("game", list(GAMES))
 def test_a_game_shows_its_grid_and_can_be_restored(game):
     rng = np.random.default_rng(0)
@@ -103,7 +100,6 @@ def test_a_game_shows_its_grid_and_can_be_restored(game):
     assert np.array_equal(env.step(rng, 3).observation, after)
 
 
-@emulated
 def test_the_grid_is_drawn_over_the_picture_it_belongs_to():
     shown = TiledAtari("montezuma_revenge", channel=True, sticky=0.0).reset(np.random.default_rng(0), None)[4]
     rows, columns = (np.flatnonzero(shown.any(axis=axis)) for axis in (1, 0))
@@ -112,7 +108,6 @@ def test_the_grid_is_drawn_over_the_picture_it_belongs_to():
     assert shown.sum() == 255 * len(rows) * len(columns)
 
 
-@emulated
 def test_a_lost_life_empties_the_grid():
     rng, env = np.random.default_rng(0), TiledAtari("montezuma_revenge", channel=True, sticky=0.0)
     env.reset(rng, None)
@@ -123,7 +118,6 @@ def test_a_lost_life_empties_the_grid():
     assert max(tiles) > 2
 
 
-@emulated
 @pytest.mark.parametrize("game", list(GAMES))
 def test_a_policy_learns_two_steps_of_a_game(game):
     system = make(world=game, worlds=2, length=3)
