@@ -6,27 +6,20 @@ import subprocess
 import sys
 from typing import Any
 
+from measure import row
+
 BUDGET = 0.4
 """CPU-seconds."""
 
 
 def rows() -> list[dict[str, Any]]:
-    return [row("--help"), row("list"), row("list", "--json")]
+    return [start("--help"), start("list"), start("list", "--json")]
 
 
-def row(*words: str) -> dict[str, Any]:
+def start(*words: str) -> dict[str, Any]:
     cost(*words)  # the first start fills the disk cache
     ours = statistics.median(cost(*words) for _ in range(5))
-    name = f"aiga {' '.join(words)}"
-    return {
-        "bench": "cli",
-        "row": name,
-        "unit": "CPU-s",
-        "ours": ours,
-        "peer": BUDGET,
-        "peer_name": "budget",
-        "ratio": BUDGET / ours,
-    }
+    return row("cli", f"aiga {' '.join(words)}", "CPU-s", ours, BUDGET, "budget", smaller_is_better=True)
 
 
 def cost(*words: str) -> float:

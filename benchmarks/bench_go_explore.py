@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 
 import jax
 import numpy as np
+from measure import row
 
 from aiga.core.errors import require
 from aiga.envs.atari import Atari
@@ -39,15 +40,9 @@ def _row(cells: Literal["pixels", "domain"]) -> dict[str, Any]:
         if turn >= WARM_UP:
             ours.append(frames / looped)
             alone.append(frames / _alone(system, spy))
-    return {
-        "bench": "go_explore",
-        "row": f"frames per CPU-second, {cells} cells",
-        "unit": "frames/CPU-s",
-        "ours": round(statistics.median(ours)),
-        "peer": round(statistics.median(alone)),
-        "peer_name": "ale-py stepping alone, same actions",
-        "ratio": round(statistics.median(np.divide(ours, alone)), 3),
-    }
+    name, peer = f"frames per CPU-second, {cells} cells", "ale-py stepping alone, same actions"
+    found = row("go_explore", name, "frames/CPU-s", statistics.median(ours), statistics.median(alone), peer)
+    return found | {"ratio": round(statistics.median(np.divide(ours, alone)), 3)}  # each turn against its own
 
 
 class _Spy:

@@ -6,7 +6,6 @@ Fiber's benchmark (Zhi et al. 2020, Fig. 2) on two workers, every pool warm, in 
 import asyncio
 import json
 import multiprocessing
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,11 +13,12 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from measure import measured_in_turn, row
+
 from aiga.runs.pools import LocalPool
 
 SIZES = {"1 ms": (0.001, 800), "10 ms": (0.01, 80)}
 """Row -> (seconds a task, tasks)."""
-REPEATS = 5
 
 
 def rows(workers: int = 2) -> list[dict[str, Any]]:
@@ -26,10 +26,11 @@ def rows(workers: int = 2) -> list[dict[str, Any]]:
     found = []
     with local(workers) as ours, process_pool(workers) as pool, futures(workers) as executor:
         runs = {"ours": ours, "multiprocessing.Pool": pool, "concurrent.futures": executor}
-        for row, (seconds, tasks) in SIZES.items():
+        for size, (seconds, tasks) in SIZES.items():
             times = _medians(runs, seconds, tasks)
             for peer in ("multiprocessing.Pool", "concurrent.futures"):
-                found.append(_row(f"{row} sleep, {workers} workers", times["ours"], times[peer], peer))
+                name = f"{size} sleep, {workers} workers"
+                found.append(row("pool", name, "s", times["ours"], times[peer], peer, smaller_is_better=True))
     return found
 
 
@@ -56,21 +57,11 @@ def futures(workers: int) -> Iterator[Callable[[float, int], object]]:
 
 
 def _medians(runs: dict[str, Callable[[float, int], object]], seconds: float, tasks: int) -> dict[str, float]:
-    """Rounds of all the pools in turn, so that a busy moment of the machine falls on each."""
-    taken: dict[str, list[float]] = {name: [] for name in runs}
+    """Seconds of wall time of each pool, warm."""
     for run in runs.values():
         run(seconds, 4)
-    for _ in range(REPEATS):
-        for name, run in runs.items():
-            begin = time.perf_counter()
-            run(seconds, tasks)
-            taken[name].append(time.perf_counter() - begin)
-    return {name: statistics.median(values) for name, values in taken.items()}
-
-
-def _row(row: str, ours: float, peer: float, peer_name: str) -> dict[str, Any]:
-    measured = {"unit": "s", "ours": round(ours, 4), "peer": round(peer, 4), "peer_name": peer_name}
-    return {"bench": "pool", "row": row, **measured, "ratio": round(peer / ours, 3)}
+    found = measured_in_turn(*(lambda _, run=run: run(seconds, tasks) for run in runs.values()))
+    return {name: taken.wall for name, taken in zip(runs, found, strict=True)}
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measure import row
 
 from aiga.core.errors import require
 
@@ -65,11 +66,12 @@ def run(contestant: str, task: dict[str, Any]) -> np.ndarray:
 
 
 def compared(name: str, goal: float | None, ours: np.ndarray, peer: np.ndarray, peer_name: str) -> list[dict[str, Any]]:
-    found = [row(f"{name}: speed", "steps/CPU-s", speed(ours), speed(peer), peer_name)]
+    found = [row("rl", f"{name}: speed", "steps/CPU-s", speed(ours), speed(peer), peer_name)]
     if goal is not None:
         seconds = until(ours, goal), until(peer, goal)
-        found.append(row(f"{name}: to a return of {goal:g}", "CPU-s", *seconds, peer_name, smaller_is_better=True))
-        found.append(row(f"{name}: return at the end", "return", final(ours), final(peer), peer_name))
+        goal_row = f"{name}: to a return of {goal:g}"
+        found.append(row("rl", goal_row, "CPU-s", *seconds, peer_name, smaller_is_better=True))
+        found.append(row("rl", f"{name}: return at the end", "return", final(ours), final(peer), peer_name))
     return found
 
 
@@ -91,21 +93,6 @@ def until(curve: np.ndarray, goal: float) -> float:
 def final(curve: np.ndarray) -> float:
     """The mean return of the last tenth."""
     return float(np.nanmean(curve[-len(curve) // 10 :, 2]))
-
-
-def row(
-    name: str, unit: str, ours: float, peer: float, peer_name: str, *, smaller_is_better: bool = False
-) -> dict[str, Any]:
-    """A line of the table; a ratio above 1 is better."""
-    return {
-        "bench": "rl",
-        "row": name,
-        "unit": unit,
-        "ours": round(ours, 2),
-        "peer": round(peer, 2),
-        "peer_name": peer_name,
-        "ratio": round(peer / ours if smaller_is_better else ours / peer, 3),
-    }
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from measure import row
 
 from aiga.core.trees import identities
 from aiga.runs.events import Born
@@ -27,8 +28,8 @@ def rows() -> list[dict[str, Any]]:
         opening = [_open(store.directory) for _ in range(5)]
     rate, seconds = median(rates), median(opening)
     return [
-        _row("lineage rows a second", "rows/s", rate, 20_000, rate / 20_000),
-        _row("opening a run of a million rows", "seconds", seconds, 2.0, 2.0 / seconds),
+        row("store", "lineage rows a second", "rows/s", rate, 20_000, "budget"),
+        row("store", "opening a run of a million rows", "s", seconds, 2.0, "budget", smaller_is_better=True),
     ]
 
 
@@ -48,9 +49,3 @@ def _open(directory: Path) -> float:
     started = time.perf_counter()
     Run(directory).summary()
     return time.perf_counter() - started
-
-
-def _row(row: str, unit: str, ours: float, peer: float, ratio: float) -> dict[str, Any]:
-    return {
-        "bench": "store", "row": row, "unit": unit, "ours": ours, "peer": peer, "peer_name": "budget", "ratio": ratio,
-    }  # fmt: skip

@@ -257,6 +257,7 @@ def _script(path: Path) -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent))  # as for any script: it imports what lies beside it
     sys.modules[path.stem] = module  # worker processes look its functions up by name
     spec.loader.exec_module(module)
     return module
