@@ -35,6 +35,10 @@ class Candidates(NamedTuple):
     """Any pytree whose leaves lead with the batch axis `n`."""
     parents: Int[Array, "n p 2"]
     """Identities of up to `p` parents each; (-1, -1): none."""
+    noise: Int[Array, " n"] | None = None
+    """Where in the shared noise table each one's noise begins; None: its noise is not of the table."""
+    sign: Int[Array, " n"] | None = None
+    """Whether the noise was added (1) or subtracted (-1)."""
 
 
 @runtime_checkable

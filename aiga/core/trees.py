@@ -1,6 +1,8 @@
 """Pytrees: rows of a batch, growth of a store, and files with one array per tree path."""
 
+import itertools
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
+
+from aiga.core.errors import UsageError
 
 NOBODY = (-1, -1)
 """The identity of no one."""
@@ -34,6 +38,47 @@ def grow(tree: PyTree, capacity: int) -> PyTree:
         return np.pad(leaf, rows) if isinstance(leaf, np.ndarray) else jnp.pad(leaf, rows)
 
     return jax.tree.map(pad, tree)
+
+
+class Layout(eqx.Module):
+    """How a genome, any pytree of float arrays, lies in one vector of `size` numbers."""
+
+    treedef: Any = eqx.field(static=True)
+    shapes: tuple[tuple[int, ...], ...] = eqx.field(static=True)
+    dtypes: tuple[str, ...] = eqx.field(static=True)
+
+    @classmethod
+    def of(cls, example: PyTree) -> "Layout":
+        """The layout of genomes like `example`, which has no batch axis."""
+        leaves, treedef = jax.tree.flatten(example)
+        odd = [type(leaf).__name__ for leaf in leaves if not eqx.is_inexact_array(leaf)]
+        if odd:
+            raise UsageError(
+                f"a genome has leaves of type {', '.join(odd)}; every leaf must be an array of floats, and what is not "
+                "searched a static field, or be taken off with `equinox.partition`."
+            )
+        return cls(treedef, tuple(x.shape for x in leaves), tuple(x.dtype.name for x in leaves))
+
+    @property
+    def size(self) -> int:
+        """Numbers of a genome."""
+        return sum(math.prod(shape) for shape in self.shapes)
+
+    def flat(self, tree: PyTree) -> Float[Array, "*n d"]:
+        """Genomes as vectors; leading batch axes are kept."""
+        leaves = jax.tree.leaves(tree)
+        batch = leaves[0].shape[: leaves[0].ndim - len(self.shapes[0])]
+        rows = [leaf.reshape(*batch, math.prod(shape)) for leaf, shape in zip(leaves, self.shapes, strict=True)]
+        return jnp.concatenate(rows, axis=-1)
+
+    def tree(self, vector: Float[Array, "*n d"]) -> PyTree:
+        """Vectors as genomes; leading batch axes are kept."""
+        ends = itertools.accumulate(math.prod(shape) for shape in self.shapes)
+        leaves = [
+            vector[..., end - math.prod(shape) : end].reshape(*vector.shape[:-1], *shape).astype(dtype)
+            for end, shape, dtype in zip(ends, self.shapes, self.dtypes, strict=True)
+        ]
+        return jax.tree.unflatten(self.treedef, leaves)
 
 
 def save(path: Path, tree: PyTree, **note: Any) -> None:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from aiga.core import trees
+from aiga.core.errors import UsageError
+from aiga.nn.mlp import mlp
 
 
 def example():
@@ -76,3 +78,29 @@ def test_growing_keeps_every_row():
 def test_identities_are_birth_and_index():
     assert trees.identities(4, 2, np).tolist() == [[4, 0], [4, 1]]
     assert jax.jit(lambda birth: trees.identities(birth, 2))(4).tolist() == [[4, 0], [4, 1]]
+
+
+GENOMES = {
+    "vector": jnp.arange(3.0),
+    "dict": {"a": jnp.arange(2.0), "b": jnp.ones((2, 2), jnp.bfloat16)},
+    "module": mlp(jax.random.key(0), (2, 3, 1)),
+}
+
+
+@pytest.mark.parametrize("example", GENOMES.values(), ids=GENOMES.keys())
+@pytest.mark.parametrize("batch", [(), (4,), (2, 3), (0,)])
+def test_genomes_become_vectors_and_come_back_the_same(example, batch):
+    layout = trees.Layout.of(example)
+    genomes = jax.tree.map(lambda x: jnp.broadcast_to(x, (*batch, *x.shape)), example)
+    flat = layout.flat(genomes)
+    back = layout.tree(flat)
+    assert flat.shape == (*batch, layout.size)
+    assert jax.tree.structure(back) == jax.tree.structure(example)
+    for new, old in zip(jax.tree.leaves(back), jax.tree.leaves(genomes), strict=True):
+        assert new.dtype == old.dtype
+        assert np.array_equal(new, old)
+
+
+def test_what_cannot_be_searched_is_no_genome():
+    with pytest.raises(UsageError, match="leaves of type int"):
+        trees.Layout.of({"a": jnp.zeros(2), "b": 3})

@@ -1,0 +1,1 @@
+"""Searches around one point of genome space, and populations of them."""
