@@ -133,7 +133,7 @@ class Genetic(eqx.Module):
         """The elite."""
         return take(state.genomes, 0)
 
-    def births(self, candidates: Candidates, evaluation: Evaluation, after: Parents) -> dict[str, Array]:
+    def births(self, candidates: Candidates, evaluation: Evaluation, after: Parents) -> dict[str, PyTree]:
         """The fields of a `Born` event for the generation that led to `after`: who became a parent is kept."""
         born = jnp.asarray(identities(after.generation - 1, self.population))
         row = jnp.where(~jnp.isnan(after.fitness), after.identity[:, 1], -1)
