@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from aiga.archives.grid import Grid, GridCells
 from aiga.archives.lineage import Lineage
+from aiga.archives.novelty import Novelty
 from aiga.archives.voronoi import VoronoiCells
 from aiga.core import trees
 from aiga.core.protocols import Archive, Evaluation
@@ -44,6 +45,7 @@ ARCHIVES: dict[str, Callable[[Any], Any]] = {
     ),
     "voronoi": lambda example: Grid.empty(example, VoronoiCells.spread(LOW, HIGH, 12)),
     "lineage": lambda example: Lineage.empty(example, 2, parents=2, capacity=128),
+    "novelty": lambda example: Novelty.empty(example, 2, parents=2, capacity=128),
 }
 
 
