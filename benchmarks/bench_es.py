@@ -13,13 +13,17 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float
 from measure import Measured, measured_in_turn, row
+from scipy.spatial import KDTree
 
+from aiga.archives.novelty import Novelty
 from aiga.core.errors import require
 from aiga.core.protocols import Evaluation, Key
 from aiga.core.trees import Layout
+from aiga.selection.nsga2 import fronts, survivors
 from aiga.strategies.noise import NoiseTable
 from aiga.strategies.openai_es import OpenAIES
 
@@ -31,19 +35,29 @@ TARGET = 8.0
 """Times evosax, the least that was aimed at."""
 
 
+INDIVIDUALS = 100_000
+BEHAVIOURS, ASKED = 100_000, 256
+
+
 def rows() -> list[dict[str, Any]]:
-    return strategies()
+    found = strategies()
+    for objectives in (2, 3):
+        found += survival(objectives)
+    for dimensions in (2, 10):
+        found += novelty(dimensions)
+    return found
 
 
 def strategies() -> list[dict[str, Any]]:
     """OpenAI-ES from the same point on the sphere, ours and evosax's."""
     ours, theirs = ours_es(), evosax_es()
-    ours(0), theirs(0)
+    for warm in (ours, theirs):
+        warm(0)
     mine, peers = measured_in_turn(ours, theirs)
     name = f"OpenAI-ES, {NUMBERS:,} numbers, {2 * PAIRS} candidates"
     fitness = "fitness of the mean after 20 generations (starts at -100,000)"
     return [
-        *speeds(name, "generations", GENERATIONS, mine, peers, "evosax"),
+        *speeds(name, "generations", GENERATIONS, [mine, peers], "evosax"),
         row(BENCH, f"{name}: times evosax", "ratio per CPU-second", peers.cpu / mine.cpu, TARGET, "budget"),
         row(BENCH, name, fitness, mean(mine), mean(peers), "evosax", smaller_is_better=True),
     ]
@@ -104,8 +118,57 @@ def evosax_es() -> Callable[[int], float]:
     return lambda seed: float(climb(jax.random.key(seed)))
 
 
-def speeds(name: str, what: str, count: int, ours: Measured, peer: Measured, peer_name: str) -> list[dict[str, Any]]:
-    """Two lines: how many `what` per CPU-second, and per second."""
+def survival(objectives: int) -> list[dict[str, Any]]:
+    """NSGA-II's choice of half of 100,000 individuals against deap's, and its fronts against those of moocore, in C."""
+    deap, moocore = require("deap.tools", "dev"), require("moocore", "dev")
+    points = np.random.default_rng(0).normal(size=(INDIVIDUALS, objectives)).astype(np.float32)
+    individuals = [Individual(row, objectives) for row in points.tolist()]
+    name = f"NSGA-II, {INDIVIDUALS:,} individuals, {objectives} objectives"
+    chosen = measured_in_turn(
+        lambda seed: survivors(points, INDIVIDUALS // 2),
+        lambda seed: deap.selNSGA2(individuals, INDIVIDUALS // 2, nd="log"),
+    )
+    ranked = measured_in_turn(lambda seed: fronts(points), lambda seed: moocore.pareto_rank(points, maximise=True))
+    assert np.array_equal(ranked[0].values[0], ranked[1].values[0])
+    return [
+        *speeds(f"{name}: survivors", "individuals", INDIVIDUALS, chosen, "deap"),
+        *speeds(f"{name}: fronts alone", "individuals", INDIVIDUALS, ranked, "moocore"),
+    ]
+
+
+class Individual(list):
+    """What deap sorts."""
+
+    def __init__(self, values: list[float], objectives: int) -> None:
+        super().__init__(values)
+        kind = type("Fitness", (require("deap.base", "dev").Fitness,), {"weights": (1.0,) * objectives})
+        self.fitness = kind(values)
+
+
+def novelty(dimensions: int) -> list[dict[str, Any]]:
+    """The novelty of a batch among 100,000 behaviours.
+
+    They change with every batch, so the peer, scipy's k-d tree, is built anew each time.
+    """
+    points = np.random.default_rng(0).normal(size=(BEHAVIOURS, dimensions)).astype(np.float32)
+    asked = np.random.default_rng(1).normal(size=(ASKED, dimensions)).astype(np.float32)
+    archive = Novelty.empty(jnp.zeros(0), dimensions, capacity=BEHAVIOURS)
+    archive, _ = archive.add(jnp.zeros((BEHAVIOURS, 0)), Evaluation(jnp.zeros(BEHAVIOURS), jnp.asarray(points)))
+
+    def ours(seed: int) -> np.ndarray:
+        return np.asarray(archive.novelty(jnp.asarray(asked)))
+
+    def theirs(seed: int) -> np.ndarray:
+        return KDTree(points).query(asked, k=archive.k)[0].mean(axis=1)
+
+    assert np.allclose(ours(0), theirs(0), rtol=1e-4)
+    name = f"novelty of {ASKED} among {BEHAVIOURS:,} behaviours of {dimensions} numbers"
+    return speeds(name, "behaviours", ASKED, measured_in_turn(ours, theirs), "scipy's KDTree, built and asked")
+
+
+def speeds(name: str, what: str, count: int, contest: list[Measured], peer_name: str) -> list[dict[str, Any]]:
+    """Two lines: how many `what` per CPU-second, and per second, we do and the peer does."""
+    ours, peer = contest
     return [
         row(BENCH, name, f"{what} per CPU-second", count / ours.cpu, count / peer.cpu, peer_name),
         row(BENCH, name, f"{what} per second", count / ours.wall, count / peer.wall, peer_name),
