@@ -74,7 +74,7 @@ class Genetic(eqx.Module):
         rows = max(self.parents, 1)
         genomes = jax.tree.map(lambda x: jnp.zeros((rows, *x.shape), x.dtype), jax.eval_shape(self.build, key))
         nobody = jnp.full((rows, 2), NOBODY[0], jnp.int32)
-        return Parents(genomes, jnp.full(rows, jnp.nan), nobody, jnp.zeros((), jnp.int32))
+        return Parents(genomes, jnp.full(rows, jnp.nan, float), nobody, jnp.zeros((), jnp.int32))
 
     def ask(self, key: Key, state: Parents) -> Candidates:
         """A generation; the noise of random genomes is at -1."""
@@ -107,9 +107,10 @@ class Genetic(eqx.Module):
     ) -> tuple[Parents, Info]:
         """The next parents where the elite is child number `elite`, or with -1 the last one, and has fitness `merit`.
 
-        For an elite that was chosen by more than one episode.  An elite that is replaced is no parent any more.
+        For an elite that was chosen by more than one episode.  An elite that is replaced is no parent any more; with
+        NaN as `merit` there is none, and the best child takes its place.
         """
-        last = jnp.where((elite < 0) & ~jnp.isnan(state.fitness[0]), jnp.inf, jnp.nan)
+        last = jnp.where((elite < 0) & ~jnp.isnan(merit), jnp.inf, jnp.nan)
         first = jnp.arange(self.population) == elite
         order = jnp.concatenate(
             [last[None], jnp.where(first, jnp.inf, jnp.minimum(fitness, jnp.finfo(fitness.dtype).max))]
@@ -120,10 +121,10 @@ class Genetic(eqx.Module):
         def chosen(old: Array, new: Array) -> Array:
             return jnp.concatenate([old[:1], new])[rank]
 
-        fitnesses = chosen(state.fitness, fitness)
+        known = jnp.where(jnp.isnan(order[rank]), jnp.nan, chosen(state.fitness, fitness))
         parents = Parents(
             jax.tree.map(chosen, state.genomes, candidates.genomes),
-            jnp.where(jnp.isnan(order[rank]), jnp.nan, fitnesses).at[0].set(merit),
+            known.at[0].set(jnp.where(jnp.isnan(merit), known[0], merit)),
             chosen(state.identity, jnp.asarray(born)),
             state.generation + 1,
         )
