@@ -10,8 +10,8 @@ https://doi.org/10.1109/TEVC.2014.2362729:
         choose one of the pool at random
 
 Epsilon-lexicase (La Cava et al. 2019, https://doi.org/10.1162/evco_a_00224) keeps whoever is within epsilon of the
-best, with epsilon the median absolute deviation of the case.  Ours is the semi-dynamic kind: the best is that of the pool,
-epsilon that of everyone, hence computed once.
+best, with epsilon the median absolute deviation of the case.  Ours is the semi-dynamic kind: the best is that of the
+pool, epsilon that of everyone, hence computed once.
 """
 
 from functools import partial

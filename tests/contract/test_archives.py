@@ -13,9 +13,11 @@ from jaxtyping import Array, Float
 from aiga.archives.grid import Grid, GridCells
 from aiga.archives.lineage import Lineage
 from aiga.archives.novelty import Novelty
+from aiga.archives.subsets import Subsets, every_subset
 from aiga.archives.voronoi import VoronoiCells
 from aiga.core import trees
 from aiga.core.protocols import Archive, Evaluation
+from aiga.selection.nsga2 import survivors
 
 LOW, HIGH = (0.0, 0.0), (1.0, 1.0)
 
@@ -46,6 +48,8 @@ ARCHIVES: dict[str, Callable[[Any], Any]] = {
     "voronoi": lambda example: Grid.empty(example, VoronoiCells.spread(LOW, HIGH, 12)),
     "lineage": lambda example: Lineage.empty(example, 2, parents=2, capacity=128),
     "novelty": lambda example: Novelty.empty(example, 2, parents=2, capacity=128),
+    "subsets": lambda example: Subsets.empty(example, every_subset(1), 9, 2, parents=2),
+    "diverse subsets": lambda example: Subsets.empty(example, every_subset(1), 9, 2, parents=2, survivors=survivors),
 }
 
 

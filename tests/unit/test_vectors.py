@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aiga.variation.vectors import BLOCK, gaussian, iso_line, normal, threefry
+from aiga.variation.vectors import BLOCK, gaussian, iso_line, normal, polynomial, polynomial_step, threefry
 
 
 def key() -> jax.Array:
@@ -70,3 +70,21 @@ def test_the_same_key_gives_the_same_children_also_when_compiled_and_none_of_no_
     x = jnp.zeros((30, 7))
     assert np.allclose(vary(key(), x), jax.jit(vary)(key(), x), atol=1e-6)
     assert vary(key(), jnp.zeros((0, 7))).shape == (0, 7)
+
+
+def test_polynomial_steps_by_hand():
+    """eta 1: (2/8)^(1/2) - 1 = -1/2, then 0, then 1 - (2/8)^(1/2); eta 0 is uniform."""
+    assert polynomial_step(jnp.array([0.0, 0.125, 0.5, 0.875]), 1.0).tolist() == [-1, -0.5, 0, 0.5]
+    assert polynomial_step(jnp.array([0.0, 0.25, 0.5, 0.75]), 0.0).tolist() == [-1, -0.5, 0, 0.5]
+
+
+def test_polynomial_mutation_changes_the_share_asked_for_and_stays_within_bounds():
+    x = {"a": jnp.full((200, 30), 2.0), "b": jnp.full((200, 5, 2), 2.5)}
+    y = polynomial(key(), x, rate=0.3, eta=15.0, low=2.0, high=4.0)
+    changed = np.asarray(y["b"] != x["b"])
+    assert changed.mean() == pytest.approx(0.3, abs=0.03)
+    steps = np.asarray(y["b"] - x["b"])[changed] / 2
+    assert np.median(np.abs(steps)) == pytest.approx(1 - 0.5 ** (1 / 16), rel=0.1)
+    assert min(y["a"].min(), y["b"].min()) >= 2
+    assert (np.asarray(y["a"] > 2).mean()) == pytest.approx(0.15, abs=0.03)  # half of the steps lead outside
+    assert jnp.array_equal(polynomial(key(), x, rate=0.0)["a"], x["a"])
