@@ -19,11 +19,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from aiga.core.errors import UsageError, require
 from aiga.core.protocols import Key, Transition
-
-Wall = tuple[float, float, float, float]
-"""x1, y1, x2, y2."""
-TRAP: tuple[Wall, ...] = ((5.0, -5.0, 5.0, 5.0), (-1.0, 5.0, 5.0, 5.0), (-1.0, -5.0, 5.0, -5.0))
-"""Three walls, open behind the robot: who only walks forward is caught."""
+from aiga.envs.trap import Walls, crosses
 
 
 class BraxParams(NamedTuple):
@@ -54,7 +50,7 @@ class Brax(eqx.Module):
     env: Any = eqx.field(static=True)
     horizon: int = eqx.field(static=True)
     """Steps after which an episode is cut off."""
-    walls: tuple[Wall, ...] = eqx.field(static=True)
+    walls: Walls = eqx.field(static=True)
     goal: tuple[float, float] | None = eqx.field(static=True)
 
     def __init__(
@@ -63,7 +59,7 @@ class Brax(eqx.Module):
         backend: Literal["spring", "positional", "generalized", "mjx"] = "spring",
         *,
         horizon: int = 1000,
-        walls: tuple[Wall, ...] = (),
+        walls: Walls = (),
         goal: tuple[float, float] | None = None,
         **options: Any,
     ) -> None:
@@ -135,20 +131,6 @@ class Brax(eqx.Module):
             return jnp.where(ended, -jnp.linalg.norm(place - jnp.array(self.goal)), 0.0)
         weight = getattr(self.env, "_forward_reward_weight", 1.0)
         return given - weight * lost[0] / self.env.dt
-
-
-def crosses(start: Float[Array, "2"], end: Float[Array, "2"], walls: tuple[Wall, ...]) -> Array:
-    """Whether a straight step crosses a wall, or ends on one."""
-    crossed = jnp.zeros((), bool)
-    for x1, y1, x2, y2 in walls:
-        a, b = jnp.array((x1, y1)), jnp.array((x2, y2))
-        sides = _side(a, b, start) * _side(a, b, end) <= 0
-        crossed |= sides & (_side(start, end, a) * _side(start, end, b) <= 0) & (start != end).any()
-    return crossed
-
-
-def _side(a: Float[Array, "2"], b: Float[Array, "2"], point: Float[Array, "2"]) -> Float[Array, ""]:
-    return (b[0] - a[0]) * (point[1] - a[1]) - (b[1] - a[1]) * (point[0] - a[0])
 
 
 def _torso(simulation: PyTree) -> Float[Array, "2"]:

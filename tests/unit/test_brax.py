@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from aiga.core.errors import UsageError
 from aiga.core.protocols import Env
-from aiga.envs.brax import TRAP, Brax, BraxState, crosses
+from aiga.envs.brax import Brax, BraxState
 
 PENDULUM = Brax("inverted_pendulum", horizon=30, walls=((0.1, -1.0, 0.1, 1.0),))
 """The cheapest robot to compile: a cart that is pushed away under a pole, and a wall in front of it."""
@@ -73,20 +73,6 @@ def test_the_feet_that_touch_the_floor_are_told():
     assert raised(jnp.ones(9)).tolist() == [0, 0, 0, 0]
     assert raised(down).tolist() == [1, 1, 1, 1]
     assert raised(down.at[4].set(1.0)).tolist() == [1, 0, 1, 1]
-
-
-@pytest.mark.parametrize(
-    ("start", "end", "expected"),
-    [
-        ((0, 0), (6, 0), True),
-        ((0, 0), (-6, 0), False),
-        ((6, 0), (7, 0), False),
-        ((4, 4), (4, 6), True),
-        ((0, 0), (0, 0), False),
-    ],
-)
-def test_the_trap_is_open_behind_alone(start, end, expected):
-    assert bool(crosses(jnp.array(start, float), jnp.array(end, float), TRAP)) is expected
 
 
 def test_unknown_robots_are_refused():
