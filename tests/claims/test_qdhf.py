@@ -1,0 +1,22 @@
+import numpy as np
+import pytest
+
+from aiga.runs.claims import claim
+
+
+@pytest.mark.claims
+def test_questions_about_elites_teach_more_than_questions_beforehand(tmp_path):
+    """Ding et al. (2023), robotic arm: online QDHF above offline QDHF, and both above descriptors without feedback."""
+    result = claim("qdhf", seeds=3, out=tmp_path / "runs")
+    scores = {arm: values["truth/qd_score"] for arm, values in result.table.items()}
+    assert result.holds
+    assert min(scores["treatment"]) > max(scores["control"])
+    assert np.mean(scores["control"]) > np.mean(scores["random"])
+    assert min(scores["truth"]) > max(scores["treatment"])
+
+
+@pytest.mark.claims
+def test_so_they_do_in_a_maze(tmp_path):
+    """Ding et al. (2023), maze navigation."""
+    result = claim("qdhf", seeds=3, which=2, out=tmp_path / "runs")
+    assert result.holds
