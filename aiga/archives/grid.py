@@ -62,6 +62,11 @@ class Placement(NamedTuple):
 
     status: Int[Array, " n"]
     """0 rejected, 1 improved its cell, 2 new in an empty cell.  At most one candidate per cell is not rejected."""
+    improvement: Float[Array, " n"]
+    """Fitness less what the cell asked for before the batch: its threshold, or the fitness of its elite, or, of an
+    empty cell without a threshold, the archive's `offset`.  -inf: fitness or descriptor is NaN."""
+    accepted: Bool[Array, " n"]
+    """Better than what the cell asked for before the batch, though another of the batch may have been kept."""
     identity: Int[Array, "n 2"]
     cell: Int[Array, " n"]
     """The archive's cell count: none, because fitness or descriptor is NaN."""
@@ -74,7 +79,8 @@ class Grid(eqx.Module):
 
     A candidate becomes an elite if it is strictly better than its cell's occupant, or the cell is empty; of a batch,
     the best of its cell, the first in case of a tie.  Candidates whose fitness or descriptor is NaN, and those of
-    fitness -inf, never do.
+    fitness -inf, never do.  Thresholds are the memory of CMA-MAE: they lie below the fitness of the elites, rise
+    slowly, and say which candidates are accepted; an elite is the best ever, but never below `threshold_min`.
     """
 
     cells: GridCells | VoronoiCells
@@ -86,7 +92,7 @@ class Grid(eqx.Module):
     identity: Int[Array, "cells 2"]
     parents: Int[Array, "cells p 2"]
     threshold: Float[Array, " cells"] | None
-    """CMA-MAE: what a candidate must exceed; None: the fitness of the occupant."""
+    """CMA-MAE: what an accepted candidate exceeds; None: the fitness of the occupant."""
     discovered: Int[Array, " cells"]
     """The first `size` numbers are the occupied cells, in order of discovery."""
     size: Int[Array, ""]
@@ -155,9 +161,11 @@ class Grid(eqx.Module):
         n, nowhere = evaluation.fitness.shape[0], self.cells.count
         identity = jnp.asarray(identities(self.births, n))
         cell = jnp.where(jnp.isnan(evaluation.fitness), nowhere, self.cells.index(evaluation.descriptor))
-        accepted = self._accepts(cell, evaluation.fitness)
-        row = jnp.where(_first_best(cell, evaluation.fitness, accepted, nowhere), cell, nowhere)
-        won, filled = row < nowhere, self.occupied[cell]
+        filled, bar = self.occupied[cell], (self.fitness if self.threshold is None else self.threshold)[cell]
+        accepted = (cell < nowhere) & (evaluation.fitness > bar)
+        better = accepted & (evaluation.fitness > self.fitness[cell])
+        row = jnp.where(_first_best(cell, evaluation.fitness, better, nowhere), cell, nowhere)
+        won = row < nowhere
         status = jnp.where(won, jnp.where(filled, IMPROVED, NEW), REJECTED).astype(jnp.int32)
         replaced = jnp.where((won & filled)[:, None], self.identity[cell], _nobodies(n))
         if parents is None:
@@ -181,7 +189,9 @@ class Grid(eqx.Module):
             learning_rate=self.learning_rate,
             offset=self.offset,
         )
-        return archive, Placement(status, identity, cell, replaced)
+        improvement = evaluation.fitness - jnp.where(bar == -jnp.inf, self.offset, bar)
+        improvement = jnp.where(cell < nowhere, improvement, -jnp.inf)
+        return archive, Placement(status, improvement, accepted, identity, cell, replaced)
 
     def choose(self, key: Key, n: int) -> Int[Array, " n"]:
         """The rows of `n` elites, uniform (to one part in 2^32 / size) and with replacement; row 0 if there is none."""
@@ -201,10 +211,6 @@ class Grid(eqx.Module):
             "archive/qd_score": score,
             "archive/best": jnp.where(self.size > 0, self.fitness.max(), jnp.nan),
         }
-
-    def _accepts(self, cell: Int[Array, " n"], fitness: Float[Array, " n"]) -> Bool[Array, " n"]:
-        bar = self.fitness if self.threshold is None else self.threshold
-        return (cell < self.cells.count) & (fitness > bar[cell])
 
     def _annealed(
         self, cell: Int[Array, " n"], fitness: Float[Array, " n"], accepted: Bool[Array, " n"]

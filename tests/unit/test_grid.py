@@ -139,11 +139,25 @@ def test_thresholds_follow_the_batch_rule_of_cma_mae():
     # Two accepted with mean 4: 0.25 * 0 + 0.75 * 4; one accepted: 0.5 * 0 + 0.5 * 8; a fitness of 0 exceeds nothing.
     assert archive.threshold is not None
     assert archive.threshold.tolist() == [3, 0, 0, 0, 0, 4]
-    # What exceeds the threshold is kept although the elite was better: the best ever is for another archive to keep.
+    # What exceeds the threshold is accepted and raises it, though the elite, the best ever, is better.
     archive, placed = archive.place(jnp.arange(2.0), evaluation([(5.0, *here), (3.0, *here)]))
-    assert placed.status.tolist() == [1, 0]
-    assert archive.fitness.tolist()[0] == 5
+    assert placed.status.tolist() == [0, 0]
+    assert placed.accepted.tolist() == [True, False]
+    assert placed.improvement.tolist() == [2, 0]
+    assert archive.fitness.tolist()[0] == 6
     assert archive.threshold.tolist() == [4, 0, 0, 0, 0, 4]
+
+
+def test_improvement_is_over_the_elite_before_the_batch_or_over_the_offset_in_an_empty_cell():
+    empty = Grid.empty(jnp.array(-1.0), CELLS, offset=-10.0)
+    here, there = (0.1, 0.1), (0.9, 0.9)
+    archive, placed = empty.place(jnp.arange(3.0), evaluation([(2.0, *here), (6.0, *here), (math.nan, *there)]))
+    assert placed.improvement.tolist() == [12, 16, -math.inf]
+    assert placed.accepted.tolist() == [True, True, False]
+    rows = [(5.0, *here), (7.0, *here), (1.0, math.nan, 0.9), (-math.inf, *there), (-20.0, -9.0, 99.0)]
+    _, placed = archive.place(jnp.arange(5.0), evaluation(rows))
+    assert placed.improvement.tolist() == [-1, 1, -math.inf, -math.inf, -10]
+    assert placed.accepted.tolist() == [False, True, False, False, True]
 
 
 @settings(max_examples=30, deadline=None)
