@@ -1,6 +1,6 @@
 """Seed chains: a genome as the list of the random numbers it was made from.
 
-Such et al. (2017), https://arxiv.org/abs/1712.06567, section 3: instead of its weights, an individual is
+Such et al. (2017), https://arxiv.org/abs/1712.06567: instead of its weights, an individual is
 
     (place of the first weights, (place of mutation 1, its power), ..., (place of mutation G, its power))
 
