@@ -42,7 +42,7 @@ def mutate(
     experiences: PyTree,
     apply: Apply,
     operator: Operator = "sm-g-abs",
-    magnitude: float = 0.01,
+    magnitude: float | Array = 0.01,
     clip: float = float("inf"),
 ) -> PyTree:
     """A child of one genome.
@@ -112,7 +112,7 @@ def trusted(sensitivity: Float[Array, " d"]) -> Float[Array, " d"]:
 
 
 def rescaled(
-    outputs: Outputs, weights: Float[Array, " d"], direction: Float[Array, " d"], target: float
+    outputs: Outputs, weights: Float[Array, " d"], direction: Float[Array, " d"], target: float | Array
 ) -> Float[Array, ""]:
     """How far to go for the mean squared change of an output to be `target`: the line search of SM-R.
 
