@@ -111,7 +111,7 @@ class Searched(NamedTuple):
 
     population: Parents
     elite: Float[Array, "1 d"]
-    """What the elite did."""
+    """What the elite did; NaN: there is none."""
     archive: Novelty
     record: Record
 
@@ -128,7 +128,8 @@ class DeepGA:
 
     def init(self, key: Key) -> Searched:
         dimensions = self.archive.descriptor.shape[1]
-        return Searched(self.strategy.init(key), jnp.zeros((1, dimensions)), self.archive, Record.none(dimensions))
+        nothing = jnp.full((1, dimensions), jnp.nan, float)
+        return Searched(self.strategy.init(key), nothing, self.archive, Record.none(dimensions))
 
     async def step(self, key: Key, state: Searched) -> tuple[Searched, Info]:
         ask, evaluate, prove, tell = jax.random.split(key, 4)
@@ -175,9 +176,9 @@ class DeepGA:
         proof = await maybe(self.world.evaluate(key, tried))
         means = np.asarray(proof.fitness).reshape(len(rows), -1).mean(axis=1)
         first = np.argsort(-means, kind="stable")[0]
-        elite = -1 if np.isnan(means[first]) else rows[first]
+        elite = jnp.asarray(-1 if np.isnan(means[first]) else rows[first], jnp.int32)
         merit = jnp.asarray(means[first])
-        after, info = _succeed(self.strategy, population, candidates, evaluation.fitness, jnp.array(elite), merit)
+        after, info = _succeed(self.strategy, population, candidates, evaluation.fitness, elite, merit)
         return after, info, proof
 
     def compactness(self, population: Parents) -> Info:
@@ -309,6 +310,8 @@ def make(
         pool: Where Atari episodes run.
     """
     checked(world, search, reward, population, proven)
+    if min(hidden, limit, episodes) < 1:
+        raise UsageError(f"--hidden is {hidden}, --limit {limit}, --episodes {episodes}: each must be 1 or more.")
     if world == "maze":
         noise = NoiseTable.make(table)
         drive = Drive(hidden, noise, 2 * parents)
@@ -326,12 +329,12 @@ def make(
 
 def checked(world: str, search: str, reward: str, population: int, proven: int) -> None:
     """Raises: `UsageError` for options that do not go together."""
-    if search == "es" and (world != "maze" or reward != "fitness" or population % 2):
-        raise UsageError("--search es needs --world maze, --reward fitness and an even --population.")
+    if search == "es" and (world != "maze" or reward != "fitness" or population < 2 or population % 2):
+        raise UsageError("--search es needs --world maze, --reward fitness and an even --population of 2 or more.")
     if reward == "novelty" and (world != "maze" or proven):
         raise UsageError("--reward novelty needs --world maze and --proven 0; elsewhere give --reward fitness.")
-    if not 0 <= proven <= population:
-        raise UsageError(f"--proven is {proven}, --population {population}: no more can be tried than there are.")
+    if proven and not 2 <= proven <= population:
+        raise UsageError(f"--proven is {proven}, --population {population}: give 0, or 2 and up to the population.")
 
 
 def follower(drive: Drive, noise: NoiseTable, population: int, sigma: float, learning_rate: float) -> OpenAIES:

@@ -90,7 +90,6 @@ def test_novelty_is_what_selection_looks_at_if_it_is_asked_for():
     places = [[0.0, 0.0], [0.0, 1.0], [9.0, 0.0], [0.0, 3.0]]
     world = Scripted([4.0, 3.0, 2.0, 1.0], descriptor=places)
     state, infos = started(scripted(world, novelty=True))
-    # The last elite, whom nobody is, stands at (0, 0) as a fifth of the batch.
     assert on_host(state.population.genomes) == [world.asked[0][2], world.asked[0][3]]
     assert np.allclose(state.population.fitness, [9, 2])
     assert np.array_equal(state.elite, [[9, 0]])
@@ -187,6 +186,10 @@ def test_the_papers_network_plays_atari_from_its_chain():
         {"world": "atari"},
         {"proven": 3},
         {"reward": "fitness", "proven": 300},
+        {"reward": "fitness", "proven": 1},
+        {"reward": "fitness", "search": "es", "population": 0},
+        {"hidden": 0},
+        {"world": "atari", "reward": "fitness", "table": 100},
         {"parents": 300},
         {"table": 100},
     ],
