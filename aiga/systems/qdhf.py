@@ -42,7 +42,7 @@ ABOUT = {"papers": (8,), "pillar": "stepping stones", "needs": ()}
 STEPS = 20
 """Steps of a run, equal parts of its iterations."""
 ASKED = (0, 2, 5, 10)
-"""Before which steps the projection is learned anew; of the paper's 1,000 iterations, before 1, 101, 251 and 501."""
+"""Before which steps the descriptor is changed; of the paper's 1,000 iterations, before 1, 101, 251 and 501."""
 
 
 class Solution(NamedTuple):
@@ -81,10 +81,12 @@ class Qdhf(eqx.Module):
     world: DrawnArm | DrawnMaze
     judge: Judge = eqx.field(static=True)
     descriptor: str = eqx.field(static=True)
-    rounds: tuple[int, ...] = eqx.field(static=True)
-    """Before which steps the descriptor is learned."""
+    learning: tuple[int, ...] = eqx.field(static=True)
+    """Before which steps the projection is learned."""
+    scaling: tuple[int, ...] = eqx.field(static=True)
+    """Before which steps, besides, its box is measured anew."""
     questions: int = eqx.field(static=True)
-    """In each round; 0: nobody is asked."""
+    """Before each learning; 0: nobody is asked."""
     fused: int = eqx.field(static=True)
     """Iterations of a step."""
     batch: int = eqx.field(static=True)
@@ -109,8 +111,8 @@ class Qdhf(eqx.Module):
             archive=archive,
             seen=self._sorted(self._grid(jnp.zeros(0)), scored),
             view=self.world.truth,
-            triplets=jnp.zeros((self.questions * len(self.rounds), 3, scored.descriptor.shape[1])),
-            answers=jnp.full(self.questions * len(self.rounds), UNANSWERED),
+            triplets=jnp.zeros((self.questions * len(self.learning), 3, scored.descriptor.shape[1])),
+            answers=jnp.full(self.questions * len(self.learning), UNANSWERED),
             learned=Learned(jnp.array(jnp.nan), jnp.array(0), jnp.array(0)),
             iteration=jnp.array(0),
         )
@@ -119,16 +121,18 @@ class Qdhf(eqx.Module):
         ask, learn, search = jax.random.split(key, 3)
         step = int(state.iteration) // self.fused
         founded = self._founded(state) if step == 0 and self.lineage else {}
-        if step in self.rounds:
-            if self.questions:
-                first = self.rounds.index(step) * self.questions
-                triplets = self.ask(ask, state)
-                answers = await self.judge(self._pictured(triplets, first))
-                state = state._replace(
-                    triplets=jax.lax.dynamic_update_slice_in_dim(state.triplets, triplets, first, 0),
-                    answers=state.answers.at[first : first + self.questions].set(answers),
-                )
+        if step in self.learning and self.questions:
+            first = self.learning.index(step) * self.questions
+            triplets = self.ask(ask, state)
+            answers = await self.judge(self._pictured(triplets, first))
+            state = state._replace(
+                triplets=jax.lax.dynamic_update_slice_in_dim(state.triplets, triplets, first, 0),
+                answers=state.answers.at[first : first + self.questions].set(answers),
+            )
+        if step in self.learning:
             state = self.learn(learn, state)
+        elif step in self.scaling:
+            state = self.rescale(state)
         state, info = self.search(search, state)
         finished = {"run/finished": 1} if step + 1 >= STEPS else {}
         return state, {**info, **founded, **finished}
@@ -151,14 +155,12 @@ class Qdhf(eqx.Module):
             projection = self.world.truth.projection
         else:
             projection = principal(features, occupied)
-        places = features @ projection
-        low = jnp.where(occupied[:, None], places, jnp.inf).min(axis=0)
-        high = jnp.where(occupied[:, None], places, -jnp.inf).max(axis=0)
-        view = View(projection, low, jnp.maximum(high, low + 1e-6))
-        view = self.world.truth if self.descriptor == "truth" else view
-        archive = rebuilt(state.archive, self._grid(take(state.archive.genomes, 0), parents=1), view.of(features))
-        learned = Learned(accuracy, epochs, state.archive.size - archive.size)
-        return state._replace(archive=archive, view=view, learned=learned)
+        return self._moved(state, projection, accuracy, epochs)
+
+    @eqx.filter_jit
+    def rescale(self, state: Illumination) -> Illumination:
+        """The state with the same projection in the box of what was found by now, and the archive rebuilt in it."""
+        return self._moved(state, state.view.projection, state.learned.accuracy, state.learned.epochs)
 
     @eqx.filter_jit
     def search(self, key: Key, state: Illumination) -> tuple[Illumination, Info]:
@@ -183,6 +185,17 @@ class Qdhf(eqx.Module):
             at, parents, fitness = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), births)
             info["born"] = Born(at.identity, parents, "gaussian", at.status, fitness, at.cell, at.replaced)
         return state, info
+
+    def _moved(self, state: Illumination, projection: Array, accuracy: Array, epochs: Array) -> Illumination:
+        features, occupied = state.archive.genomes.features, state.archive.occupied
+        places = features @ projection
+        low = jnp.where(occupied[:, None], places, jnp.inf).min(axis=0)
+        high = jnp.where(occupied[:, None], places, -jnp.inf).max(axis=0)
+        view = View(projection, low, jnp.maximum(high, low + 1e-6))
+        view = self.world.truth if self.descriptor == "truth" else view
+        archive = rebuilt(state.archive, self._grid(take(state.archive.genomes, 0), parents=1), view.of(features))
+        learned = Learned(accuracy, epochs, state.archive.size - archive.size)
+        return state._replace(archive=archive, view=view, learned=learned)
 
     def _fresh(self, key: Key, state: Illumination) -> Float[Array, "m 3 f"]:
         draw, evaluate = jax.random.split(key)
@@ -269,7 +282,7 @@ def policy(key: Key) -> PyTree:
 
 def make(
     world: Literal["arm", "maze"] = "arm",
-    descriptor: Literal["online", "offline", "pca", "pca_online", "random", "truth"] = "online",
+    descriptor: Literal["online", "offline", "rescaled", "pca", "pca_online", "random", "truth"] = "online",
     judge: Literal["simulated", "terminal", "file"] = "simulated",
     answers: str = "",
     questions: int = 1000,
@@ -285,7 +298,8 @@ def make(
 
     Args:
         world: A planar arm, or a robot in the hard maze.
-        descriptor: Learned from answers in four rounds or in one, principal components, random, or the ground truth.
+        descriptor: Learned from answers in four rounds, in one, or in one and rescaled in the other three; principal
+            components, once or four times; random; or the ground truth.
         judge: One that knows the ground truth, a person at the terminal, or a file of answers.
         answers: The file of answers, .csv or .jsonl; the terminal writes it, `file` reads it.
         questions: All that are asked.
@@ -297,7 +311,7 @@ def make(
         cells: Cells of the archive, a square number.
         lineage: Record every birth.
     """
-    side, asked = round(cells**0.5), descriptor in ("online", "offline")
+    side, asked = round(cells**0.5), descriptor in ("online", "offline", "rescaled")
     rounds = ASKED if descriptor.endswith("online") else ASKED[:1]
     if side**2 != cells or cells < founders or founders < 1:
         raise UsageError(f"--cells is {cells}: a square number from --founders, {founders}, on, such as 2500.")
@@ -314,7 +328,8 @@ def make(
         world=DrawnArm() if world == "arm" else DrawnMaze(policy),
         judge=people[judge](Path(answers)) if asked and judge in people else simulated(mistakes),
         descriptor=descriptor,
-        rounds=rounds,
+        learning=rounds,
+        scaling=ASKED if descriptor == "rescaled" else (),
         questions=questions // len(rounds) if asked else 0,
         fused=iterations // STEPS,
         batch=batch,
@@ -330,21 +345,21 @@ PAPER = {"iterations": 1000, "batch": 100, "founders": 100, "sigma": 0.1, "cells
 
 CLAIM = (
     Claim(
-        statement="Asking on the way, about elites, illuminates more of what counts than as many questions beforehand.",
+        statement="A descriptor learned on the way illuminates more than one learned beforehand from as many answers.",
         source="Ding et al. 2023, robotic arm: QDHF online and offline",
         metric="truth/qd_score",
         treatment={"descriptor": "online"},
         control={"descriptor": "offline"},
-        others={name: {"descriptor": name} for name in ("pca", "pca_online", "random", "truth")},
+        others={name: {"descriptor": name} for name in ("rescaled", "pca", "pca_online", "random", "truth")},
         also=("truth/coverage", "seen/qd_score", "judge/accuracy"),
     ),
     Claim(
-        statement="So it does where a solution is a policy and its features are the way of a robot through a maze.",
+        statement="So it does where solutions are policies and features are the way of a robot through a maze.",
         source="Ding et al. 2023, maze navigation: QDHF online and offline",
         metric="truth/qd_score",
         treatment={"world": "maze", "descriptor": "online", "iterations": 400},
         control={"world": "maze", "descriptor": "offline", "iterations": 400},
-        others={"truth": {"world": "maze", "descriptor": "truth", "iterations": 400}},
+        others={name: {"world": "maze", "descriptor": name, "iterations": 400} for name in ("rescaled", "truth")},
         also=("truth/coverage", "seen/qd_score", "judge/accuracy"),
     ),
 )

@@ -5,7 +5,7 @@ from aiga.runs.claims import claim
 
 
 @pytest.mark.claims
-def test_questions_about_elites_teach_more_than_questions_beforehand(tmp_path):
+def test_a_descriptor_learned_on_the_way_illuminates_more_than_one_learned_beforehand(tmp_path):
     """Ding et al. (2023), robotic arm: online QDHF above offline QDHF, and both above descriptors without feedback."""
     result = claim("qdhf", seeds=3, out=tmp_path / "runs")
     scores = {arm: values["truth/qd_score"] for arm, values in result.table.items()}
@@ -16,7 +16,7 @@ def test_questions_about_elites_teach_more_than_questions_beforehand(tmp_path):
 
 
 @pytest.mark.claims
-def test_so_they_do_in_a_maze(tmp_path):
+def test_so_it_does_in_a_maze(tmp_path):
     """Ding et al. (2023), maze navigation."""
     result = claim("qdhf", seeds=3, which=2, out=tmp_path / "runs")
     assert result.holds
