@@ -134,7 +134,7 @@ class Grid(eqx.Module):
             descriptor=jnp.zeros((rows, cells.dimensions)),
             identity=_nobodies(rows),
             parents=_nobodies(rows, parents),
-            threshold=None if plain else jnp.full(rows, threshold_min),
+            threshold=None if plain else jnp.full(rows, threshold_min, jnp.float32),
             discovered=jnp.zeros(rows, jnp.int32),
             size=jnp.array(0, jnp.int32),
             births=jnp.array(0, jnp.int32),

@@ -88,7 +88,7 @@ class CMAES(eqx.Module):
         d = self.dimensions
         zero, unit = jnp.zeros(d), jnp.eye(d)
         sigma = jnp.asarray(self.sigma, jnp.float32)
-        return Distribution(mean.astype(jnp.float32), sigma, unit, unit, zero, zero, jnp.array(0))
+        return Distribution(mean.astype(jnp.float32), sigma, unit, unit, zero, zero, jnp.array(0, jnp.int32))
 
     def ask(self, key: Key, state: Distribution) -> Float[Array, "n d"]:
         """Samples."""

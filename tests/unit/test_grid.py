@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiga.archives.grid import Grid, GridCells
+from aiga.archives.voronoi import VoronoiCells
 from aiga.core.errors import UsageError
 from aiga.core.protocols import Evaluation
 
@@ -99,6 +100,21 @@ def test_all_equal_fitness_keeps_the_first_of_every_cell_for_ever():
     archive, placed = place(Grid.empty(jnp.array(-1.0), CELLS), jnp.arange(12.0), evaluation(rows))
     assert placed.status.tolist() == [2] + [0] * 10 + [2]
     assert contents(place(archive, jnp.arange(12.0) + 12, evaluation(rows))[0]) == {0: (1.0, 0.0), 5: (1.0, 11.0)}
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [GridCells((0.0, 0.0), (1.0, 1.0), (1, 1)), VoronoiCells.around(np.array([[0.2, 0.3]]), (0.0, 0.0), (1.0, 1.0))],
+    ids=["grid", "cvt"],
+)
+def test_an_archive_of_one_cell_holds_the_first_of_the_best_wherever_they_lie(cells):
+    rows = [(1.0, 0.1, 0.1), (2.0, -9.0, 9.0), (2.0, 0.5, 0.5), (3.0, math.nan, 0.5), (math.nan, 0.5, 0.5)]
+    archive, placed = Grid.empty(jnp.array(-1.0), cells).place(jnp.arange(5.0), evaluation(rows))
+    assert placed.status.tolist() == [0, 2, 0, 0, 0]
+    assert contents(archive) == {0: (2.0, 1.0)}
+    assert archive.choose(jax.random.key(0), 3).tolist() == [0, 0, 0]
+    _, placed = archive.place(jnp.arange(5.0), evaluation(rows))
+    assert not np.asarray(placed.status).any(), "equals replace nobody"
 
 
 def test_minus_infinity_is_never_an_elite():
