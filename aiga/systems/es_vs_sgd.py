@@ -21,7 +21,7 @@ mean of n products (g e_i) e_i is g, plus noise whose squared length is d / n of
 
 from collections.abc import Callable
 from statistics import NormalDist
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -98,8 +98,7 @@ class EsVsSgd(eqx.Module):
     ranks: bool = eqx.field(static=True)
     optimiser: Literal["adam", "sgd"] = eqx.field(static=True)
     learning_rate: float
-    directions: int = eqx.field(static=True)
-    """The n of the theory."""
+    directions: int = eqx.field(static=True)  # the n of the theory
     block: int = eqx.field(static=True)
     fuse: int = eqx.field(static=True)
 
@@ -348,7 +347,7 @@ PAPER = {
     "mode": "no_minibatch", "predictor": "none", "data": "mnist", "network": "convnet", "width": 32, "pixels": 28,
     "pairs": 5000, "sigma": 0.002, "block": 50,
 }  # fmt: skip
-"""The network of 3,274,634 weights and a population of 10,000; `batch`, `sigma` and `learning_rate` are our guesses."""
+"""From memory: 3,274,634 weights and a population of 10,000; `batch`, `sigma`, `learning_rate` are our guesses."""
 
 CLAIM = (
     Claim(
@@ -380,18 +379,16 @@ CLAIM = (
 def figures(run: Run) -> list[Figure]:
     """The learning curve and its prediction, and the cosine beside the theory's."""
     graph = require("plotly.graph_objects", "report")
-    made: list[Figure] = []
-    pairs: dict[str, tuple[str, str, str]] = {
-        "Learning curve": ("test/accuracy", "predictor/accuracy", "Accuracy on the test set, and as it was predicted."),
-        "Cosine": ("cosine/measured", "cosine/theory", "Between the estimate and the gradient, and by the theory."),
-    }
-    known: dict[str, Any] = run.latest()
-    for title, (measured, expected, said) in pairs.items():
+    shown = (
+        ("Learning curve", "test/accuracy", "predictor/accuracy", "Accuracy on the test set, and as it was predicted."),
+        ("Cosine", "cosine/measured", "cosine/theory", "Between the estimate and the gradient, and by the theory."),
+    )
+    made, known = [], run.latest()
+    for title, measured, expected, said in shown:
         content = graph.Figure()
         for name, colour in ((measured, ACCENT), (expected, FAINT)):
-            if name in known:
-                steps, values = run.metric(name)
-                content.add_scatter(x=steps, y=values, mode="lines", name=name, line={"color": colour})
+            steps, values = run.metric(name) if name in known else ((), ())
+            content.add_scatter(x=steps, y=values, mode="lines", name=name, line={"color": colour})
         style(content, height=320, xaxis_title="step")
         made.append(Figure(title, said, content))
     return made

@@ -1,9 +1,8 @@
 """The cosine between evolution's estimate and the gradient, sqrt(n / (n + d)).
 
-Closed form, and as measured with another implementation of OpenAI's evolution strategy on a softmax regression of
-random numbers: d = 5920: n = 500: theory 0.279, measured 0.285, with centred ranks 0.271; n = 2000: 0.5025, 0.507,
-0.494; d = 1480, n = 2000: 0.758, 0.760.  Zhang, Clune & Stanley (2017), https://arxiv.org/abs/1712.06564, report 3.9 %
-for their network of 3,274,634 weights with 10,000 pseudo-offspring, which is the law at n = 5000.
+Closed form, and as a script of ours, apart from this library, measured it: d = 5920, n = 500: theory 0.279, measured
+0.285, with centred ranks 0.271; n = 2000: 0.5025, 0.507, 0.494; d = 1480, n = 2000: 0.758, 0.760.  The network of
+TensorFlow's old tutorial has 3,274,634 weights; 10,000 pseudo-offspring, n = 5000, have a cosine of 0.039 there.
 """
 
 import jax
