@@ -1,0 +1,17 @@
+import pytest
+
+from aiga.runs.claims import claim
+
+
+@pytest.mark.claims
+def test_cmoea_learns_hard_tasks_without_losing_the_easy_ones_in_the_end(tmp_path):
+    """Huizinga & Clune (2018): as good as the controls; a search for the combined performance alone is trapped."""
+    result = claim("cmoea", seeds=3, out=tmp_path / "runs")
+    assert result.holds
+    assert min(result.treatment) > max(result.table["combined alone"]["tasks/best"])
+
+
+@pytest.mark.claims
+def test_cmoea_drives_through_all_mazes_as_well_as_the_controls(tmp_path):
+    """Huizinga & Clune (2018): outperforms or is competitive with NSGA-II, with and without the combined objective."""
+    assert claim("cmoea", seeds=3, which=2, out=tmp_path / "runs").holds
