@@ -163,7 +163,7 @@ class Grid(eqx.Module):
         cell = jnp.where(jnp.isnan(evaluation.fitness), nowhere, self.cells.index(evaluation.descriptor))
         filled, bar = self.occupied[cell], (self.fitness if self.threshold is None else self.threshold)[cell]
         accepted = (cell < nowhere) & (evaluation.fitness > bar)
-        better = accepted & (evaluation.fitness > self.fitness[cell])
+        better = accepted if self.threshold is None else accepted & (evaluation.fitness > self.fitness[cell])
         row = jnp.where(_first_best(cell, evaluation.fitness, better, nowhere), cell, nowhere)
         won = row < nowhere
         status = jnp.where(won, jnp.where(filled, IMPROVED, NEW), REJECTED).astype(jnp.int32)
