@@ -20,7 +20,7 @@ from aiga.core.errors import UsageError
 from aiga.core.protocols import Evaluation, Info, Key
 from aiga.core.trees import NOBODY, identities, take
 
-Survivors = Callable[[Float[Array, "n m"], int], Int[Array, " count"]]
+Survivors = Callable[[Float[Array, "n m"], int], Int[Array | np.ndarray, " count"]]
 """From everyone's objectives to the rows of so many who stay; NaN: failed, the last to stay."""
 REJECTED, IMPROVED, NEW = 0, 1, 2
 ALL = 12
@@ -225,11 +225,11 @@ class Subsets(eqx.Module):
         held = jnp.where(self.members < alone, held, jnp.nan)
         performance = jnp.concatenate([candidates, held], axis=1)
         numbers = jnp.concatenate([jnp.broadcast_to(jnp.arange(n), (bins, n)), n + self.members], axis=1)
-        if self.survivors is None:
+        if (survivors := self.survivors) is None:
             order = jax.lax.top_k(jnp.where(jnp.isnan(performance), -jnp.inf, performance), places)[1]
         else:
             objectives = jnp.stack([performance, self._diversity(performance, descriptor)], axis=-1)
-            order = jax.vmap(lambda of_bin: self.survivors(of_bin, places))(objectives)
+            order = jnp.asarray(jax.vmap(lambda of_bin: survivors(of_bin, places))(objectives))
         chosen = jnp.take_along_axis(numbers, order, axis=1)
         sound = ~jnp.isnan(jnp.take_along_axis(performance, order, axis=1))
         return jnp.where(sound, chosen, n + alone)

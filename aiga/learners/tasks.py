@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PyTree
 from aiga.core.errors import UsageError
 from aiga.core.protocols import Evaluation, Key, Transition
 from aiga.envs.brax import Brax, BraxState
-from aiga.envs.maze import FEATURES, Maze, MazeParams, distance, divided_maze
+from aiga.envs.maze import FEATURES, Maze, MazeParams, distance, divided_maze, padded
 from aiga.learners.episodes import play
 from aiga.nn.mlp import MLP, mlp
 
@@ -58,13 +58,10 @@ class Mazes(eqx.Module):
             raise UsageError(f"{count} mazes make no task: give one or more.")
         size = 20.0
         mazes = [divided_maze(seed, cells, splits, size) for seed in range(count)]
-        walls = max(len(maze.walls) for maze in mazes)
-        stacked = MazeParams(
-            np.stack([np.pad(np.asarray(m.walls), ((0, walls - len(m.walls)), (0, 0))) for m in mazes]),
-            *(np.stack([np.asarray(m[i]) for m in mazes]) for i in (1, 2, 3)),
-        )
+        mazes = [padded(maze, max(len(maze.walls) for maze in mazes)) for maze in mazes]
+        stacked = jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *mazes)
         env = Maze(ticks, repeat, opaque=True, radius=4.0)
-        return cls(jax.tree.map(jnp.asarray, stacked), env, cells * size, hidden)
+        return cls(stacked, env, cells * size, hidden)
 
     @property
     def tasks(self) -> int:

@@ -79,6 +79,11 @@ class Population(NamedTuple):
     identity: Int[Array, "rows 2"]
     births: Int[Array, ""]
 
+    @property
+    def size(self) -> Int[Array, ""]:
+        """How many there are."""
+        return (~jnp.isnan(self.scores).any(axis=1)).sum()
+
 
 class Search(NamedTuple):
     """The state: who is kept, and what the best so far scored."""
@@ -121,7 +126,7 @@ class Evolution(eqx.Module):
         info = {
             "tasks/best": combined(scores, jnp.ones(self.world.tasks, bool), self.world.by),
             "tasks/solved": (scores >= SOLVED).sum(),
-            "archive/size": self.keeper.size(kept),
+            "archive/size": kept.size,
             "archive/accepted": (status > 0).mean(),
             "born": born,
         }
@@ -154,9 +159,6 @@ class Bins(eqx.Module):
             kept = kept.redrawn(key, self.redraw, 1 + self.world.tasks)
         return kept.add(candidates.genomes, evaluation, candidates.parents)
 
-    def size(self, kept: Subsets) -> Int[Array, ""]:
-        return kept.size
-
 
 class Single(eqx.Module):
     """The controls: one population that survives by NSGA-II or by lexicase selection."""
@@ -175,8 +177,7 @@ class Single(eqx.Module):
         """Lexicase selection, or the fitter of two, who is nearer to the front of the population."""
         if "lexicase" in self.selection:
             return lexicase(key, kept.scores, n, epsilon=self.selection == "epsilon_lexicase")
-        present = jnp.maximum((~jnp.isnan(kept.scores).any(axis=1)).sum(), 1)
-        return jax.random.randint(key, (n, 2), 0, present).min(axis=1)
+        return jax.random.randint(key, (n, 2), 0, jnp.maximum(kept.size, 1)).min(axis=1)
 
     def keep(
         self, key: Key, kept: Population, candidates: Candidates, evaluation: Evaluation
@@ -187,10 +188,8 @@ class Single(eqx.Module):
         failed = jnp.isnan(pool[1]).any(axis=1)
         rows = self._survivors(key, jnp.where(failed[:, None], jnp.nan, pool[1]))
         status = jnp.zeros(n, jnp.int32).at[jnp.where(rows < n, rows, n)].set(2, mode="drop")
-        return Population(*take(pool, rows), kept.births + 1), jnp.where(failed[:n], 0, status)
-
-    def size(self, kept: Population) -> Int[Array, ""]:
-        return (~jnp.isnan(kept.scores).any(axis=1)).sum()
+        genomes, scores, identity = take(pool, rows)
+        return Population(genomes, scores, identity, kept.births + 1), jnp.where(failed[:n], 0, status)
 
     def _survivors(self, key: Key, scores: Float[Array, "everyone tasks"]) -> Int[Array, " rows"]:
         if "lexicase" in self.selection:
