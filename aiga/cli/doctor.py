@@ -17,11 +17,12 @@ from rich.text import Text
 
 EXTRAS = {
     "atari": ("ale_py",),
+    "brax": ("brax",),
     "craftax": ("craftax",),
     "gymnax": ("gymnax",),
     "minigrid": ("minigrid",),
     "report": ("plotly", "PIL"),
-    "bench": ("ribs",),
+    "bench": ("ribs", "qdax", "evosax"),
 }
 """Each extra of the package and the modules that it brings."""
 COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
