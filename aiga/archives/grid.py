@@ -130,7 +130,7 @@ class Grid(eqx.Module):
         return cls(
             cells=cells,
             genomes=jax.tree.map(lambda x: jnp.broadcast_to(x, (rows, *jnp.shape(x))), example),
-            fitness=jnp.full(rows, -jnp.inf),
+            fitness=jnp.full(rows, -jnp.inf, jnp.float32),
             descriptor=jnp.zeros((rows, cells.dimensions)),
             identity=_nobodies(rows),
             parents=_nobodies(rows, parents),

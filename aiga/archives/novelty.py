@@ -112,7 +112,8 @@ class Novelty(eqx.Module):
         """Mean distance to the `k` nearest rows, or to as many as there are.
 
         Infinite if there is none; NaN for a descriptor that is not finite.  `with_batch` counts the others of the
-        batch as neighbours too, as novelty search does with its population, but nobody as its own.
+        batch as neighbours too, as novelty search does with its population, but nobody as its own; this takes memory
+        for all pairs of the batch.
         """
         finite = jnp.isfinite(descriptor).all(axis=1)
         asked = jnp.where(finite[:, None], descriptor, 0)

@@ -124,6 +124,38 @@ def test_an_empty_batch_changes_nothing_but_the_count_of_births(make, batch):
     assert same(archive, eqx.tree_at(lambda a: a.births, after, archive.births))
 
 
+def test_of_equals_the_first_keeps_its_cell_the_youngest_take_the_places_of_a_bin_and_others_all_stay(make):
+    equal = Evaluation(jnp.ones(32), jnp.full((32, 2), 0.3))
+    archive, first = make(EXAMPLES["vector"]).add(numbered(EXAMPLES["vector"], range(32)), equal)
+    after, second = archive.add(numbered(EXAMPLES["vector"], range(32)), equal)
+    births = sorted(map(tuple, np.asarray(after.identity)[np.asarray(after.occupied)].tolist()))
+    if isinstance(archive, Grid):
+        assert (first.tolist(), second.tolist()) == ([2] + [0] * 31, [0] * 32)
+        assert births == [(0, 0)]
+    elif isinstance(archive, Subsets):
+        places = archive.members.shape[1]
+        assert np.asarray(first > 0).sum() == len(births) == places
+        assert births.count((1, 0)) == 1, "the first of the youngest"
+        assert np.asarray(second > 0).sum() == sum(birth == 1 for birth, _ in births) >= places - 1
+    else:
+        assert births == [(birth, i) for birth in (0, 1) for i in range(32)]
+
+
+def test_a_descriptor_far_outside_counts_like_one_at_the_border_and_one_that_is_nan_to_no_cell(make):
+    fitness = jnp.full(32, jnp.nan).at[:5].set(1.0)
+    inside = jnp.full((32, 2), 0.5).at[:5].set(jnp.array([[0, 0.5], [1, 1], [1, 0], [0.5, 0], [0.5, 0.5]]))
+    outside = inside.at[:5].set(jnp.array([[-9, 0.5], [9, 9], [1e9, -1e9], [0.5, -9], [jnp.nan, 0.5]]))
+    archive, genomes = make(EXAMPLES["vector"]), numbered(EXAMPLES["vector"], range(32))
+    _, expected = archive.add(genomes, Evaluation(fitness, inside))
+    _, status = archive.add(genomes, Evaluation(fitness, outside))
+    assert status[:4].tolist() == expected[:4].tolist()
+    assert int(status[4]) == (2 if isinstance(archive, Lineage) else 0), "only a family tree has room for everyone"
+
+
+def test_no_array_is_weakly_typed_so_that_a_loaded_archive_needs_no_new_program(make):
+    assert not [leaf for leaf in jax.tree.leaves(make(EXAMPLES["dict"])) if leaf.weak_type]
+
+
 def test_a_saved_archive_is_the_same_and_goes_on_the_same(make, batch, tmp_path):
     genomes = numbered(EXAMPLES["dict"], range(32))
     archive, _ = make(EXAMPLES["dict"]).add(genomes, batch)

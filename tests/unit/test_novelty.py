@@ -41,6 +41,15 @@ def test_what_is_not_finite_is_never_kept_and_has_no_novelty():
     assert np.isnan(archive.novelty(jnp.array([[jnp.nan], [-jnp.inf]]))).all()
 
 
+def test_where_all_behave_the_same_nothing_is_novel_and_a_threshold_admits_the_first_batch_alone():
+    archive = Novelty.empty(None, 1, k=3, capacity=8, threshold=0.0)
+    same = behaving(*[(5.0,)] * 4)
+    archive, first = archive.add(None, same)
+    archive, second = archive.add(None, same)
+    assert (first.tolist(), second.tolist()) == ([2] * 4, [0] * 4)
+    assert archive.novelty(same.descriptor, with_batch=True).tolist() == [0] * 4
+
+
 def test_nobody_asked_gives_nothing():
     assert line().novelty(jnp.zeros((0, 1))).shape == (0,)
     assert Novelty.empty(None, 1).novelty(jnp.zeros((0, 1)), with_batch=True).shape == (0,)
