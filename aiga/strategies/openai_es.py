@@ -8,8 +8,9 @@ Salimans et al. (2017), https://arxiv.org/abs/1703.03864, Algorithm 2, with mirr
         u       <- ranks of all fitnesses, from -1/2 to 1/2
         mean    <- Adam(mean, (1/n) sum_i (u_i+ - u_i-) e_i - l2 mean)
 
-The estimate is that of the authors' code: twice sigma times the gradient of the mean utility, or twice the gradient
-with `divide`.  Adam makes such factors irrelevant, but for their relation to `l2`.
+The estimate, a mean over the n pairs, is twice sigma times the gradient of the mean utility, or twice the gradient
+with `divide`.  So is that of POET's code; the authors' own, a mean over the 2 n candidates, is half of it.  Adam makes
+such factors irrelevant, but for their relation to `l2`.
 """
 
 from collections.abc import Callable
@@ -21,6 +22,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
+from aiga.core.errors import UsageError
 from aiga.core.protocols import Candidates, Evaluation, Info, Key
 from aiga.core.trees import NOBODY, Layout, identities
 from aiga.strategies.noise import NoiseTable
@@ -75,6 +77,10 @@ class OpenAIES(eqx.Module):
     optimiser: Literal["adam", "sgd"] = eqx.field(static=True, default="adam")
     shape: Callable[[Evaluation], Float[Array, " n"]] = by_fitness
 
+    def __check_init__(self) -> None:
+        if self.pairs < 1:
+            raise UsageError(f"an evolution strategy of {self.pairs} pairs has nothing to compare; give at least 1.")
+
     def init(self, key: Key) -> ESState:
         return self.begin(self.layout.flat(self.build(key)))
 
@@ -117,9 +123,12 @@ class OpenAIES(eqx.Module):
             evaluate: Scores a batch of genomes.
             block: A divisor of `pairs`; None: the largest whose genomes fit in a core's cache, which is also fastest.
         """
+        block = self.block() if block is None else block
+        if block < 1 or self.pairs % block:
+            raise UsageError(f"`block` is {block} of {self.pairs} pairs; give a divisor of the number of pairs.")
         ask, scores, tell = jax.random.split(key, 3)
         drawn = self.draw(ask, state)
-        places = _places(drawn)[: self.pairs].reshape(-1, block or self.block())
+        places = _places(drawn)[: self.pairs].reshape(-1, block)
 
         def score(turn: tuple[Key, Array]) -> Evaluation:
             return evaluate(turn[0], self.offspring(state, turn[1]))

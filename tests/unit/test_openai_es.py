@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from aiga.core.errors import UsageError
 from aiga.core.protocols import Evaluation, Strategy
 from aiga.core.trees import Layout
 from aiga.nn.mlp import mlp
@@ -83,6 +84,23 @@ def test_a_pair_with_a_failure_does_not_move_the_mean_and_no_pair_leaves_all_as_
     assert all(
         np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (same.optimiser, state.optimiser)), strict=True)
     )
+
+
+def test_on_a_plateau_only_weight_decay_moves_a_fresh_cloud():
+    for l2, expected in ((0.0, 1.0), (0.5, 0.95)):
+        strategy = es(jnp.ones(3), pairs=2, learning_rate=0.1, l2=l2, optimiser="sgd")
+        state = strategy.init(jax.random.key(0))
+        candidates = strategy.draw(jax.random.key(1), state)
+        after, _ = strategy.tell(jax.random.key(2), state, candidates, scored([7.0] * 4))
+        assert np.allclose(after.mean, expected, atol=1e-6)
+
+
+def test_nobody_to_compare_and_blocks_that_do_not_divide_the_pairs_are_refused():
+    with pytest.raises(UsageError, match="0 pairs"):
+        es(jnp.ones(3), pairs=0)
+    strategy = es(jnp.ones(3), pairs=4)
+    with pytest.raises(UsageError, match="`block` is 3 of 4"):
+        strategy.generation(jax.random.key(1), strategy.begin(jnp.ones(3)), lambda *_: scored([0.0]), 3)
 
 
 @pytest.mark.parametrize("block", [1, 2, 4, None])
