@@ -112,9 +112,9 @@ def places(table: int, genome: int) -> int:
 def with_room(chains: Chains) -> Chains:
     """These chains with room for one more mutation: the same, or of twice the width (not in jit)."""
     width = chains.places.shape[-1]
-    if int(chains.length.max()) < width:
+    if int(chains.length.max(initial=-1)) < width:
         return chains
-    pad = [(0, 0)] * (chains.places.ndim - 1) + [(0, width)]
+    pad = [(0, 0)] * (chains.places.ndim - 1) + [(0, max(width, 1))]
     return chains._replace(places=jnp.pad(chains.places, pad), powers=jnp.pad(chains.powers, pad))
 
 

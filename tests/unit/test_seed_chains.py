@@ -8,13 +8,16 @@ import pytest
 
 from aiga.core import trees
 from aiga.core.errors import UsageError
+from aiga.core.protocols import Evaluation
 from aiga.nn.atari import large
+from aiga.strategies.genetic import Genetic
 from aiga.strategies.noise import NoiseTable
 from aiga.strategies.seed_chains import (
     Chain,
     Chains,
     Decoder,
     Extension,
+    Start,
     compression,
     on_host,
     places,
@@ -22,6 +25,7 @@ from aiga.strategies.seed_chains import (
 )
 
 TABLE, NUMBERS = 2**16, 50
+NAN = float("nan")
 SCALE = np.linspace(0, 1, NUMBERS, dtype=np.float32)
 NOISE = np.asarray(NoiseTable.make(TABLE).values)
 
@@ -168,6 +172,27 @@ def test_chains_grow_by_doubling_and_a_full_one_raises():
     assert roomy.places.shape == (1, 2)
     grandchild, after = Extension(100, 0.25)(jax.random.key(1), roomy)
     assert on_host(grandchild) == [chain(5, (int(place[0]), 0.5), (int(after[0]), 0.25))]
+
+
+def test_chains_without_room_or_without_rows_may_ask_for_room():
+    parents = jax.vmap(Start(100, room=0))(jax.random.split(jax.random.key(0), 2))
+    assert with_room(parents).places.shape == (2, 1)
+    nobody = jax.tree.map(lambda x: x[:0], with_room(parents))
+    assert with_room(nobody) is nobody
+    assert on_host(Extension(100, 0.5)(jax.random.key(0), nobody)[0]) == []
+
+
+def test_a_search_over_chains_passes_over_failures_and_begins_anew_while_all_fail():
+    strategy = Genetic(Extension(100, 0.5), Start(100, room=2), population=4, parents=3)
+    state = strategy.init(jax.random.key(0))
+    for fitness, length, kept in (([NAN] * 4, 0, []), ([NAN, 1.0, 1.0, NAN], 0, [(1, 1), (1, 2)])):
+        candidates = strategy.ask(jax.random.key(1), state)
+        assert [len(chain) for chain in on_host(candidates.genomes)] == [length] * 4
+        state, _ = strategy.tell(
+            jax.random.key(2), state, candidates, Evaluation(jnp.array(fitness), jnp.zeros((4, 0)))
+        )
+        assert [tuple(i) for i in np.asarray(state.identity)[~np.isnan(state.fitness)].tolist()] == kept
+    assert [len(chain) for chain in on_host(strategy.ask(jax.random.key(3), state).genomes)] == [1] * 4
 
 
 def test_slices_end_within_the_table():
