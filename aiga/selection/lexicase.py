@@ -40,9 +40,9 @@ def lexicase(
     n = len(scores)
     if not scores.shape[1]:
         raise UsageError("individuals without cases cannot be compared: give one column per case.")
-    if not n or (not replace and count > n):
+    if not n or count < 0 or (not replace and count > n):
         raise UsageError(
-            f"{count} of {n} individuals cannot be selected: give `count` up to the number of individuals."
+            f"{count} of {n} individuals cannot be selected: give `count` from 0 up to the number of individuals."
         )
     failed = jnp.isnan(scores).any(axis=1)
     tolerance = deviation(scores) if epsilon else jnp.zeros(scores.shape[1], scores.dtype)

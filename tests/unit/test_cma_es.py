@@ -49,6 +49,12 @@ def test_without_parents_nothing_changes():
     assert same(SEARCH.tell(state, SAMPLES, BEST_FIRST, jnp.array(0)), state)
 
 
+def test_who_failed_comes_last_and_is_not_looked_at():
+    """The order and the number of parents are all that a failure has: where it lies does not matter."""
+    state, elsewhere = SEARCH.begin(START), SAMPLES.at[3].set(1e9)
+    assert same(*(SEARCH.tell(state, samples, BEST_FIRST, jnp.array(2)) for samples in (SAMPLES, elsewhere)))
+
+
 def test_of_one_parent_the_mean_becomes_the_best_sample():
     after = SEARCH.tell(SEARCH.begin(START), SAMPLES, BEST_FIRST, jnp.array(1))
     assert np.allclose(after.mean, SAMPLES[2])

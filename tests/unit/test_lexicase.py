@@ -65,10 +65,17 @@ def test_survivors_are_different_and_each_is_the_best_of_those_left():
     assert lexicase(jax.random.key(0), scores, 4, replace=False).tolist() == [2, 0, 3, 1]
 
 
+@pytest.mark.parametrize("replace", [True, False])
+def test_nobody_may_be_selected(replace):
+    assert lexicase(jax.random.key(0), jnp.ones((2, 1)), 0, replace=replace).shape == (0,)
+
+
 def test_what_cannot_be_selected_is_refused():
     with pytest.raises(UsageError, match="one column per case"):
         lexicase(jax.random.key(0), jnp.zeros((2, 0)), 1)
     with pytest.raises(UsageError, match="3 of 2"):
         lexicase(jax.random.key(0), jnp.zeros((2, 1)), 3, replace=False)
+    with pytest.raises(UsageError, match="-1 of 2"):
+        lexicase(jax.random.key(0), jnp.zeros((2, 1)), -1)
     with pytest.raises(UsageError, match="1 of 0"):
         lexicase(jax.random.key(0), jnp.zeros((0, 1)), 1)

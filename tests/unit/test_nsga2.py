@@ -91,6 +91,15 @@ def test_survivors_are_whole_fronts_then_the_least_crowded_then_the_first(how):
     assert survivors(points, 0).tolist() == []
 
 
+@how
+@pytest.mark.parametrize("m", [1, 2, 3, 4])
+def test_of_equals_both_ends_of_the_batch_come_first_and_nobody_has_no_survivors(how, m):
+    found = how(ranking)
+    assert np.asarray(found(np.ones((4, m), np.float32))).tolist() == [0, 3, 1, 2]
+    assert np.asarray(found(np.full((4, m), NAN, np.float32))).tolist() == [0, 3, 1, 2]
+    assert np.asarray(found(np.zeros((0, m), np.float32))).tolist() == []
+
+
 def test_many_populations_are_sorted_in_one_compiled_call():
     bins = np.random.default_rng(1).integers(0, 6, (7, 40, 2)).astype(np.float32)
     found = jax.jit(jax.vmap(lambda x: survivors(x, 10)))(bins)
