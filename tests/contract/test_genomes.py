@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aiga.archives.grid import Grid, GridCells
-from aiga.core.lifts import Generational
+from aiga.core.lifts import Generational, Scanned
 from aiga.core.protocols import Candidates, Evaluation, Strategy
 from aiga.core.trees import Layout
 from aiga.nn.mlp import mlp
@@ -53,10 +53,8 @@ def small(key: Any, genomes: Any) -> Evaluation:
 @pytest.mark.parametrize("example", GENOMES.values(), ids=GENOMES.keys())
 def test_the_same_search_runs_whatever_a_genome_is(make, example):
     strategy = make(example)
-    system = Generational(strategy, small)
-    state = system.init(jax.random.key(0))
-    for step in range(8):
-        state, _ = system.step(jax.random.fold_in(jax.random.key(1), step), state)
+    system = Scanned(Generational(strategy, small), 8)
+    state, _ = system.step(jax.random.key(1), system.init(jax.random.key(0)))
     candidates = strategy.ask(jax.random.key(2), state)
     assert isinstance(candidates, Candidates)
     assert jax.tree.structure(candidates.genomes) == jax.tree.structure(example)
