@@ -80,6 +80,8 @@ class OpenAIES(eqx.Module):
     def __check_init__(self) -> None:
         if self.pairs < 1:
             raise UsageError(f"an evolution strategy of {self.pairs} pairs has nothing to compare; give at least 1.")
+        if isinstance(self.sigma, float | int) and not self.sigma > 0:
+            raise UsageError(f"`sigma` is {self.sigma}; give a standard deviation above zero.")
 
     def init(self, key: Key) -> ESState:
         return self.begin(self.layout.flat(self.build(key)))

@@ -95,7 +95,10 @@ def test_on_a_plateau_only_weight_decay_moves_a_fresh_cloud():
         assert np.allclose(after.mean, expected, atol=1e-6)
 
 
-def test_nobody_to_compare_and_blocks_that_do_not_divide_the_pairs_are_refused():
+def test_clouds_without_extent_or_pairs_and_blocks_that_do_not_divide_these_are_refused():
+    for sigma in (0.0, -0.1, float("nan")):
+        with pytest.raises(UsageError, match="`sigma` is"):
+            es(jnp.ones(3), sigma=sigma)
     with pytest.raises(UsageError, match="0 pairs"):
         es(jnp.ones(3), pairs=0)
     strategy = es(jnp.ones(3), pairs=4)
