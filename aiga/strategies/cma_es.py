@@ -82,6 +82,8 @@ class CMAES(eqx.Module):
         if self.dimensions < 1 or self.population < 2:
             given = f"{self.dimensions} dimensions and a population of {self.population}"
             raise UsageError(f"CMA-ES of {given} has nothing to rank; give at least 1 and 2.")
+        if not self.sigma > 0:
+            raise UsageError(f"`sigma` is {self.sigma}; give a standard deviation above zero.")
 
     def begin(self, mean: Float[Array, " d"]) -> Distribution:
         """A ball around `mean`."""

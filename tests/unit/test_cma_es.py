@@ -82,6 +82,8 @@ def test_a_search_has_converged_when_its_covariance_is_singular_or_its_steps_are
     assert bool(SEARCH.converged(state._replace(sigma=jnp.array(1e-12), mean=jnp.zeros(2))))
 
 
-def test_a_search_with_nothing_to_rank_is_refused():
+def test_a_search_with_nothing_to_rank_or_without_extent_is_refused():
     with pytest.raises(UsageError, match="population of 1 has nothing to rank"):
         CMAES(2, 1)
+    with pytest.raises(UsageError, match="`sigma` is 0"):
+        CMAES(2, 4, 0.0)
