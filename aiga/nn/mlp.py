@@ -128,6 +128,9 @@ def orthogonal(key: Key, layer: Layer, gain: float) -> Layer:
 
     Saxe, McClelland & Ganguli (2014), https://arxiv.org/abs/1312.6120.
     """
-    shape = layer.weight.shape
-    flat = jax.nn.initializers.orthogonal(gain)(key, (shape[0], layer.weight.size // shape[0]), layer.weight.dtype)
+    shape, kind = layer.weight.shape, layer.weight.dtype
+    size = shape[0], layer.weight.size // shape[0]
+    # One after the other under `vmap`: the batched QR decompositions of several layers block each other on a CPU.
+    draw = jax.custom_batching.sequential_vmap(lambda key: jax.nn.initializers.orthogonal(gain)(key, size, kind))
+    flat = draw(key)
     return eqx.tree_at(lambda x: (x.weight, x.bias), layer, (flat.reshape(shape), 0 * layer.bias))  # pyright: ignore[reportOperatorIssue]  # has one
