@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Int, PyTree
 
+from aiga.core.errors import UsageError
 from aiga.core.protocols import Candidates, Evaluation, Info, Key, Strategy, System
 from aiga.core.trees import take
 
@@ -44,6 +45,10 @@ class Scanned(eqx.Module):
     system: System
     length: int = eqx.field(static=True)
     reducers: Mapping[str, Reducer] = eqx.field(static=True, default_factory=dict)
+
+    def __check_init__(self) -> None:
+        if self.length < 1:
+            raise UsageError(f"{self.length} steps cannot be fused into one: give `fuse` 1 or more.")
 
     def init(self, key: Key) -> Any:
         return self.system.init(key)

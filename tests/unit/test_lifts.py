@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from aiga.core import trees
+from aiga.core.errors import UsageError
 from aiga.core.lifts import Generational, Scanned, Stage, Stages, SteadyState, maybe
 from aiga.core.protocols import Candidates, Evaluation, Strategy, System
 from aiga.runs.events import Born
@@ -60,6 +61,11 @@ def test_a_scanned_step_keeps_every_row_of_an_event():
     _, info = fused.step(jax.random.key(1), fused.init(jax.random.key(0)))
     assert info["born"].id.shape == (15, 2)
     assert info["born"].operator == "walk"
+
+
+def test_no_steps_are_not_fused():
+    with pytest.raises(UsageError, match="0 steps cannot be fused"):
+        Scanned(Generational(Walk(), score), 0)
 
 
 def delayed(seconds):
