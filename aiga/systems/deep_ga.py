@@ -312,6 +312,8 @@ def make(
     checked(world, search, reward, population, proven)
     if min(hidden, limit, episodes) < 1:
         raise UsageError(f"--hidden is {hidden}, --limit {limit}, --episodes {episodes}: each must be 1 or more.")
+    if not sigma > 0:
+        raise UsageError(f"--sigma is {sigma}: give a number above zero.")
     if world == "maze":
         noise = NoiseTable.make(table)
         drive = Drive(hidden, noise, 2 * parents)

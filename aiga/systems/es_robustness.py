@@ -250,6 +250,10 @@ def make(
     """
     if population < 2 or population % 2:
         raise UsageError(f"--population is {population}: give an even number, mirrored pairs need one.")
+    if min(hidden, noises, fuse) < 1 or not sigma > 0:
+        raise UsageError(
+            f"--hidden {hidden}, --noises {noises}, --fuse {fuse}, --sigma {sigma}: give numbers above zero."
+        )
     place, env = WORLDS[world], Gymnax(world)
     build = partial(make_policy, features=env.shape[0], actions=env.actions, hidden=(hidden,))
     weights = Weights(env.shape[0], env.actions, hidden)

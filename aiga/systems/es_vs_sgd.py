@@ -322,8 +322,8 @@ def make(
         block: Pairs that are evaluated at once.
         fuse: Updates in a step of the run.
     """
-    if pairs < 1 or batch < 1 or width < 1 or not 0 < share <= 1:
-        raise UsageError("--pairs, --batch and --width must be at least 1, and --share in (0, 1].")
+    if min(pairs, batch, width, block, fuse, sigma) <= 0 or not 0 < share <= 1:
+        raise UsageError("--pairs, --batch, --width, --block, --fuse and --sigma must be above 0, --share in (0, 1].")
     if network == "convnet" and pixels != 28:
         raise UsageError(f"--pixels is {pixels}, but the convolutions halve the picture twice: give 28.")
     images = digits(data)

@@ -257,6 +257,9 @@ def make(
     """
     if block and (pairs % block or adaptation_pairs % block):
         raise UsageError(f"--block is {block}: give a divisor of {pairs} and of {adaptation_pairs} pairs, or 0.")
+    if min(hidden, horizon) < 1 or adaptation < 0 or not bandwidth > 0:
+        given = f"--hidden {hidden}, --horizon {horizon}, --bandwidth {bandwidth}, --adaptation {adaptation}"
+        raise UsageError(f"{given}: give numbers above zero, or 0 for --adaptation.")
     body = embodied(world, hidden, horizon)
     diversity = Diversity("entropy" if objective == "max_ent" else "variance", estimator, unit, bandwidth)
     shape = {"quality": Quality(diversity), "fitness": by_fitness}.get(objective, diversity)

@@ -323,6 +323,11 @@ def make(
         )
     if asked and judge != "simulated" and not answers:
         raise UsageError(f"--judge {judge} needs --answers FILE, .csv or .jsonl: where the answers are kept.")
+    if batch < 1 or not 0 <= mistakes <= 1 or (sigma is not None and not sigma > 0):
+        raise UsageError(
+            f"--batch {batch}, --mistakes {mistakes}, --sigma {sigma}: give a batch of 1 or more, a share of 0 to 1, "
+            "and a deviation above zero."
+        )
     people = {"terminal": at_terminal, "file": from_file}
     return Qdhf(
         world=DrawnArm() if world == "arm" else DrawnMaze(policy),

@@ -189,6 +189,7 @@ def test_the_papers_network_plays_atari_from_its_chain():
         {"reward": "fitness", "proven": 1},
         {"reward": "fitness", "search": "es", "population": 0},
         {"hidden": 0},
+        {"sigma": 0.0},
         {"world": "atari", "reward": "fitness", "table": 100},
         {"parents": 300},
         {"table": 100},

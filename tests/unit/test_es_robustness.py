@@ -79,9 +79,19 @@ def test_births_of_all_generations_of_a_step_are_reported():
     assert sorted({row[0] for row in info["born"].id.tolist()}) == [0, 1, 2]
 
 
-def test_an_odd_population_is_refused():
-    with pytest.raises(UsageError, match="even number"):
-        make(population=7)
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"population": 7}, "even number"),
+        ({"hidden": 0}, "--hidden 0"),
+        ({"noises": 0}, "--noises 0"),
+        ({"fuse": 0}, "--fuse 0"),
+        ({"sigma": 0.0, "by": "ppo"}, "--sigma 0.0"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(options, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        make(**options)
 
 
 def test_the_papers_settings_run_with_a_small_population():

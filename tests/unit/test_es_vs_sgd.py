@@ -111,7 +111,10 @@ def test_the_papers_settings_run_with_a_small_population_and_a_narrow_network():
     assert np.isfinite(float(info["cosine/measured"]))
 
 
-@pytest.mark.parametrize("wrong", [{"pairs": 0}, {"share": 0.0}, {"network": "convnet"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"pairs": 0}, {"share": 0.0}, {"network": "convnet"}, {"block": -3}, {"block": 0}, {"fuse": 0}, {"sigma": 0.0}],
+)
 def test_options_that_make_no_sense_are_refused(wrong):
     with pytest.raises(UsageError, match="--"):
         make(**(SMALL | wrong))

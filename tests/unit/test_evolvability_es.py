@@ -115,6 +115,14 @@ def test_pairs_in_blocks_are_the_same_pairs():
         make(block=5)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"hidden": 0}, {"horizon": 0}, {"bandwidth": 0.0}, {"adaptation": -1}, {"fuse": 0}, {"sigma": 0.0}]
+)
+def test_options_that_cannot_work_are_refused(wrong):
+    with pytest.raises(UsageError):
+        make(**wrong)
+
+
 def test_a_robot_of_brax_takes_two_steps_of_the_papers_kind():
     options = {"pairs": 2, "adaptation_pairs": 2, "horizon": 2, "hidden": 8, "fuse": 1, "block": 2}
     search = make(world="ant", sigma=0.02, learning_rate=0.01, l2=0.01, **options).search
