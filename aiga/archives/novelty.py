@@ -13,29 +13,22 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from aiga.archives.lineage import Lineage
 from aiga.core.errors import UsageError
 from aiga.core.protocols import Evaluation, Info, Key
-from aiga.core.trees import NOBODY, grow, identities, take
 
 BLOCK = 256
 """Behaviours compared with the archive at once."""
 
 
 class Novelty(eqx.Module):
-    """Those who were admitted, in order of birth: the first `size` rows of every field.
+    """Those who were admitted, in order of birth, as a `Lineage` that knows how unlike all of them a behaviour is.
 
     Without further options everyone is, but those whose fitness is NaN or whose descriptor is not finite.
     The capacity is fixed while a program is compiled; `with_room` doubles it between steps.
     """
 
-    genomes: PyTree
-    fitness: Float[Array, " rows"]
-    descriptor: Float[Array, "rows d"]
-    identity: Int[Array, "rows 2"]
-    parents: Int[Array, "rows p 2"]
-    size: Int[Array, ""]
-    births: Int[Array, ""]
-    """How many batches have been offered; the birth step of the next."""
+    lineage: Lineage
     k: int = eqx.field(static=True)
     squared: bool = eqx.field(static=True)
     threshold: float = eqx.field(static=True)
@@ -73,13 +66,7 @@ class Novelty(eqx.Module):
             given = f"`k` {k}, `capacity` {capacity}, `probability` {probability}"
             raise UsageError(f"{given}: give at least one neighbour, no negative room, and a probability of 0 to 1.")
         return cls(
-            genomes=jax.tree.map(lambda x: jnp.broadcast_to(x, (capacity, *jnp.shape(x))), example),
-            fitness=jnp.zeros(capacity),
-            descriptor=jnp.zeros((capacity, dimensions)),
-            identity=jnp.zeros((capacity, 2), jnp.int32),
-            parents=jnp.zeros((capacity, parents, 2), jnp.int32),
-            size=jnp.array(0, jnp.int32),
-            births=jnp.array(0, jnp.int32),
+            lineage=Lineage.empty(example, dimensions, parents=parents, capacity=capacity),
             k=k,
             squared=squared,
             threshold=threshold,
@@ -90,22 +77,42 @@ class Novelty(eqx.Module):
     @property
     def capacity(self) -> int:
         """Rows that there is room for."""
-        return self.fitness.shape[0]
+        return self.lineage.capacity
+
+    @property
+    def size(self) -> Int[Array, ""]:
+        """Rows in use."""
+        return self.lineage.size
+
+    @property
+    def births(self) -> Int[Array, ""]:
+        """How many batches have been offered; the birth step of the next."""
+        return self.lineage.births
+
+    @property
+    def descriptor(self) -> Float[Array, "rows d"]:
+        """The behaviours, and after the first `size` rows anything."""
+        return self.lineage.descriptor
+
+    @property
+    def identity(self) -> Int[Array, "rows 2"]:
+        """Who showed them."""
+        return self.lineage.identity
+
+    @property
+    def parents(self) -> Int[Array, "rows p 2"]:
+        """Of whom they were born."""
+        return self.lineage.parents
 
     @property
     def occupied(self) -> Bool[Array, " rows"]:
         """Which rows are in use."""
-        return jnp.arange(self.capacity) < self.size
+        return self.lineage.occupied
 
     def with_room(self, n: int) -> "Novelty":
         """This archive with room for `n` more rows: the same, or one of twice the capacity or more (not in jit)."""
-        capacity = max(self.capacity, 1)
-        while capacity < int(self.size) + n:
-            capacity *= 2
-        if capacity == self.capacity:
-            return self
-        names = ("genomes", "fitness", "descriptor", "identity", "parents")
-        return replace(self, **{name: grow(getattr(self, name), capacity) for name in names})
+        lineage = self.lineage.with_room(n)
+        return self if lineage is self.lineage else replace(self, lineage=lineage)
 
     @eqx.filter_jit
     def novelty(self, descriptor: Float[Array, "n d"], *, with_batch: bool = False) -> Float[Array, " n"]:
@@ -136,41 +143,21 @@ class Novelty(eqx.Module):
 
         Raises, at run time, if there is no room: ask for it with `with_room`.
         """
-        n = evaluation.fitness.shape[0]
-        kept = self._admits(evaluation)
-        row = jnp.where(kept, self.size + jnp.cumsum(kept) - 1, self.capacity)
-        size = self.size + kept.sum(dtype=jnp.int32)
-        size = eqx.error_if(size, size > self.capacity, "the archive is full: call `with_room` before the step")
-        if parents is None:
-            parents = jnp.full((n, *self.parents.shape[1:]), NOBODY[0], jnp.int32)
-
-        def put(store: Array, values: Array) -> Array:
-            return store.at[row].set(values, mode="drop")  # the rows of the rejected are out of range
-
-        archive = replace(
-            self,
-            genomes=jax.tree.map(put, self.genomes, genomes),
-            fitness=put(self.fitness, evaluation.fitness),
-            descriptor=put(self.descriptor, evaluation.descriptor),
-            identity=put(self.identity, jnp.asarray(identities(self.births, n))),
-            parents=put(self.parents, parents),
-            size=size,
-            births=self.births + 1,
-        )
-        return archive, jnp.where(kept, 2, 0)
+        fitness = jnp.where(self._admits(evaluation), evaluation.fitness, jnp.nan)
+        lineage, status = self.lineage.add(genomes, evaluation._replace(fitness=fitness), parents)
+        return replace(self, lineage=lineage), status
 
     def choose(self, key: Key, n: int) -> Int[Array, " n"]:
         """`n` rows, uniform and with replacement; row 0 if there is none."""
-        return jax.random.randint(key, (n,), 0, jnp.maximum(self.size, 1))
+        return self.lineage.choose(key, n)
 
     def sample(self, key: Key, n: int) -> PyTree:
         """The genomes of `n` rows, uniform and with replacement; the example if there is none."""
-        return take(self.genomes, self.choose(key, n))
+        return self.lineage.sample(key, n)
 
     def metrics(self) -> Info:
-        """Size and best fitness (NaN if empty)."""
-        best = jnp.where(self.occupied, self.fitness, -jnp.inf).max(initial=-jnp.inf)
-        return {"archive/size": self.size, "archive/best": jnp.where(self.size > 0, best, jnp.nan)}
+        """Size, best fitness (NaN if empty), and the deepest generation."""
+        return self.lineage.metrics()
 
     def _admits(self, evaluation: Evaluation) -> Bool[Array, " n"]:
         kept = ~jnp.isnan(evaluation.fitness) & jnp.isfinite(evaluation.descriptor).all(axis=1)

@@ -86,7 +86,7 @@ def test_no_row_is_lost_on_doubling():
     assert roomy.capacity == 16
     assert archive.with_room(4) is archive
     assert roomy.novelty(jnp.array([[2.0]])).tolist() == archive.novelty(jnp.array([[2.0]])).tolist()
-    assert roomy.genomes[:4].tolist() == [0, 1, 2, 3]
+    assert roomy.lineage.genomes[:4].tolist() == [0, 1, 2, 3]
     with pytest.raises(eqx.EquinoxRuntimeError, match="with_room"):
         archive.add(jnp.zeros(5), behaving(*[(1.0,)] * 5))
 
