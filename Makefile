@@ -12,6 +12,7 @@ export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES ?= -1
 
 MINUTES ?= 4
+JOBS ?= auto
 KILLS ?= 20
 DEMO ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
@@ -28,8 +29,8 @@ demo: $(VENV)/.demo ## Go-Explore in Montezuma's Revenge for MINUTES=4, then its
 	elif [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] && command -v xdg-open >/dev/null; then xdg-open "$$report" >/dev/null 2>&1 & fi; \
 	echo "The report: $$report"
 
-test: check ## all checks, then the unit, contract and golden tests
-	$(BIN)/pytest -q
+test: check ## all checks, then the unit, contract and golden tests, JOBS=auto at a time (4 at most)
+	$(BIN)/pytest -q -n $(JOBS) --maxprocesses 4 --dist worksteal
 
 check: $(VENV)/.test ## formatting, lint, types, import layers
 	$(BIN)/ruff check
