@@ -116,6 +116,7 @@ def test_while_all_have_failed_genomes_are_random():
     assert np.array_equal(state.identity, [[1, 1], [1, 2]])
     _, state, _ = told(strategy, state, [NAN] * 4)
     assert np.array_equal(state.identity[0], [1, 1]), "a failed generation does not cost the elite"
+    assert np.array_equal(np.isnan(state.fitness), [False, True]), "which is alone now"
 
 
 def test_without_parents_it_is_random_search_that_remembers_the_best():

@@ -29,6 +29,8 @@ def scored(fitness):
 
 def test_centred_ranks_reach_from_minus_a_half_to_a_half():
     assert np.allclose(centred_ranks(jnp.array([10.0, -3.0, 7.0])), [0.5, -0.5, 0.0])
+    assert np.allclose(centred_ranks(jnp.array([jnp.inf, -jnp.inf, 7.0])), [0.5, -0.5, 0.0])
+    assert centred_ranks(jnp.zeros(0)).shape == (0,)
 
 
 def test_equals_share_their_mean_rank():
