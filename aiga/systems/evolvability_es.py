@@ -344,8 +344,9 @@ def figures(run: Run) -> list[Figure]:
     x, y = cloud[:, 0], cloud[:, 1] if cloud.shape[1] > 1 else np.zeros(len(cloud))
     content = graph.Figure(graph.Scatter(x=x, y=y, mode="markers", marker={"size": 4}))
     content.update_yaxes(scaleanchor="x")
+    spread = np.nanvar(cloud, axis=0).sum() ** 0.5
     style(content, height=560, width=640, xaxis_title="behaviour 1", yaxis_title="behaviour 2")
-    said = f"Where {len(cloud)} fresh perturbations of the mean end; spread {cloud.std(axis=0).max():.3g}."
+    said = f"Where {len(cloud)} fresh perturbations of the mean end; spread {spread:.3g}."
     return [Figure("Perturbations", said, content)]
 
 

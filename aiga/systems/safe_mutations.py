@@ -173,7 +173,7 @@ def _merit(fitness: Float[Array, " n"]) -> Float[Array, " n"]:
 
 
 class Toy(eqx.Module):
-    """Two weights, one of them a hundred thousand-th as strong in square as the other: y = (100 w0 x0, w1 x1 / 10)."""
+    """Two weights, one of them a thousand times as strong as the other: y = (100 w0 x0, w1 x1 / 10)."""
 
     inputs: Float[Array, "x 2"]
     """Also what the outputs shall be."""
