@@ -331,8 +331,9 @@ def make(
 
 def checked(world: str, search: str, reward: str, population: int, proven: int) -> None:
     """Raises: `UsageError` for options that do not go together."""
-    if search == "es" and (world != "maze" or reward != "fitness" or population < 2 or population % 2):
-        raise UsageError("--search es needs --world maze, --reward fitness and an even --population of 2 or more.")
+    if search == "es" and (world != "maze" or reward != "fitness" or proven or population < 2 or population % 2):
+        needed = "--world maze, --reward fitness, --proven 0 and an even --population of 2 or more"
+        raise UsageError(f"--search es needs {needed}.")
     if reward == "novelty" and (world != "maze" or proven):
         raise UsageError("--reward novelty needs --world maze and --proven 0; elsewhere give --reward fitness.")
     if proven and not 2 <= proven <= population:

@@ -313,7 +313,7 @@ def make(
     """
     side, asked = round(cells**0.5), descriptor in ("online", "offline", "rescaled")
     rounds = ASKED if descriptor.endswith("online") else ASKED[:1]
-    if side**2 != cells or cells < founders or founders < 1:
+    if side**2 != cells or cells < founders:
         raise UsageError(f"--cells is {cells}: a square number from --founders, {founders}, on, such as 2500.")
     if iterations < STEPS or iterations % STEPS:
         raise UsageError(f"--iterations is {iterations}: a run has {STEPS} equal steps, so give a multiple of {STEPS}.")
@@ -323,11 +323,11 @@ def make(
         )
     if asked and judge != "simulated" and not answers:
         raise UsageError(f"--judge {judge} needs --answers FILE, .csv or .jsonl: where the answers are kept.")
-    if batch < 1 or not 0 <= mistakes <= 1 or (sigma is not None and not sigma > 0):
-        raise UsageError(
-            f"--batch {batch}, --mistakes {mistakes}, --sigma {sigma}: give a batch of 1 or more, a share of 0 to 1, "
-            "and a deviation above zero."
-        )
+    if answers and (judge == "simulated" or not asked):
+        raise UsageError("--answers is for --judge terminal or file, and a --descriptor learned from answers.")
+    if min(batch, founders) < 1 or not 0 <= mistakes <= 1 or (sigma is not None and not sigma > 0):
+        given = f"--batch {batch}, --founders {founders}, --mistakes {mistakes}, --sigma {sigma}"
+        raise UsageError(f"{given}: give 1 or more of the first two, a share of 0 to 1, and a deviation above zero.")
     people = {"terminal": at_terminal, "file": from_file}
     return Qdhf(
         world=DrawnArm() if world == "arm" else DrawnMaze(policy),
@@ -374,10 +374,11 @@ def figures(run: Run) -> Iterable[Figure]:
     """The archive in the space that was learned, and its elites in the ground truth."""
     graph, subplots = require("plotly.graph_objects", "report"), require("plotly.subplots", "report")
     figure = subplots.make_subplots(1, 2, subplot_titles=("learned", "ground truth"))
-    for column, image in enumerate(maps(run), 1):
+    images = maps(run)
+    for column, image in enumerate(images, 1):
         figure.add_trace(graph.Heatmap(z=image.T, coloraxis="coloraxis"), row=1, col=column)
     style(figure, height=480, coloraxis={"colorscale": "Viridis", "colorbar": {"title": "fitness"}})
-    filled = [int(np.isfinite(image).sum()) for image in maps(run)]
+    filled = [int(np.isfinite(image).sum()) for image in images]
     caption = f"The {filled[0]:,} elites of the archive are in {filled[1]:,} cells of the ground truth."
     return [Figure("Two views of the same elites", caption, figure)]
 

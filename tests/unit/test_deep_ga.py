@@ -183,6 +183,7 @@ def test_the_papers_network_plays_atari_from_its_chain():
     [
         {"search": "es"},
         {"search": "es", "reward": "fitness", "population": 7},
+        {"search": "es", "reward": "fitness", "proven": 3},
         {"world": "atari"},
         {"proven": 3},
         {"reward": "fitness", "proven": 300},

@@ -191,6 +191,8 @@ def test_the_maze_is_illuminated_too():
         ({"iterations": 30}, "--iterations is 30.*multiple of 20"),
         ({"questions": 10}, "--questions is 10.*4 equal rounds"),
         ({"batch": 0}, "--batch 0.*1 or more"),
+        ({"founders": 0}, "--founders 0.*1 or more"),
+        ({"answers": "answers.csv"}, "--answers is for --judge terminal or file"),
         ({"mistakes": 2.0}, "--mistakes 2.0.*0 to 1"),
         ({"sigma": 0.0}, "--sigma 0.0.*above zero"),
         ({"judge": "terminal"}, "--judge terminal needs --answers"),
