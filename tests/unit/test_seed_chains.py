@@ -184,15 +184,13 @@ def test_chains_without_room_or_without_rows_may_ask_for_room():
 
 def test_a_search_over_chains_passes_over_failures_and_begins_anew_while_all_fail():
     strategy = Genetic(Extension(100, 0.5), Start(100, room=2), population=4, parents=3)
-    state = strategy.init(jax.random.key(0))
+    state, ask, tell = strategy.init(jax.random.key(0)), jax.jit(strategy.ask), jax.jit(strategy.tell)
     for fitness, length, kept in (([NAN] * 4, 0, []), ([NAN, 1.0, 1.0, NAN], 0, [(1, 1), (1, 2)])):
-        candidates = strategy.ask(jax.random.key(1), state)
+        candidates = ask(jax.random.key(1), state)
         assert [len(chain) for chain in on_host(candidates.genomes)] == [length] * 4
-        state, _ = strategy.tell(
-            jax.random.key(2), state, candidates, Evaluation(jnp.array(fitness), jnp.zeros((4, 0)))
-        )
+        state, _ = tell(jax.random.key(2), state, candidates, Evaluation(jnp.array(fitness), jnp.zeros((4, 0))))
         assert [tuple(i) for i in np.asarray(state.identity)[~np.isnan(state.fitness)].tolist()] == kept
-    assert [len(chain) for chain in on_host(strategy.ask(jax.random.key(3), state).genomes)] == [1] * 4
+    assert [len(chain) for chain in on_host(ask(jax.random.key(3), state).genomes)] == [1] * 4
 
 
 def test_slices_end_within_the_table():
