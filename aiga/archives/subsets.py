@@ -156,7 +156,8 @@ class Subsets(eqx.Module):
         if parents is None:
             parents = jnp.full((n, *self.parents.shape[1:]), NOBODY[0], jnp.int32)
         scores = evaluation.fitness[:, None] if evaluation.aux is None else evaluation.aux
-        failed = jnp.isnan(scores.sum(axis=1) + evaluation.fitness + evaluation.descriptor.sum(axis=1))
+        failed = jnp.isnan(scores).any(axis=1) | jnp.isnan(evaluation.fitness)
+        failed |= ~jnp.isfinite(evaluation.descriptor).all(axis=1)  # an infinite one would make all distances infinite
         pool = self._survivors(scores, evaluation.descriptor, failed)
         taken = jnp.zeros(n, jnp.int32).at[pool].add(1, mode="drop")  # others are numbered from n
         row = self._rows(pool, taken > 0)
@@ -240,7 +241,7 @@ class Subsets(eqx.Module):
         """How far everyone who competes for a bin, candidates first, is from their mean."""
         sound, n = ~jnp.isnan(performance), len(descriptor)
         held = self.descriptor.at[self.members].get(mode="fill", fill_value=0)
-        newcomers = jnp.where(jnp.isnan(descriptor), 0, descriptor)
+        newcomers = jnp.where(jnp.isfinite(descriptor), descriptor, 0)
         total = sound[:, :n].astype(descriptor.dtype) @ newcomers + jnp.where(sound[:, n:, None], held, 0).sum(axis=1)
         mean = (total / jnp.maximum(sound.sum(axis=1), 1)[:, None])[:, None]
         distances = [((those - mean) ** 2).sum(axis=-1) for those in (newcomers[None], held)]

@@ -11,6 +11,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from aiga.core.errors import UsageError
 from aiga.core.protocols import Key, Transition
 
 LEGS = 4
@@ -60,6 +61,9 @@ class Crawler(eqx.Module):
 
     def damaged(self, *joints: int, strength: float = 0.01) -> Float[Array, " 8"]:
         """The body of which these joints have lost their strength: swings are 0 to 3, lifts 4 to 7."""
+        wrong = [joint for joint in joints if not 0 <= joint < JOINTS]
+        if wrong:
+            raise UsageError(f"there is no joint {wrong[0]}: give numbers from 0 to {JOINTS - 1}.")
         return self.params.at[jnp.array(joints, int)].set(strength)
 
     def reset(self, key: Key, params: Float[Array, " 8"]) -> tuple[CrawlerState, Float[Array, " 10"]]:

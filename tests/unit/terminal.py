@@ -30,5 +30,6 @@ def person(*keys):
             patch.setattr(sys, "stdin", end)
             patch.setattr(sys, "stdout", output)
             yield seen
-        typist.join()
+        typist.join(timeout=60)
+        assert not typist.is_alive(), "the program never asked what was to be answered"
     os.close(keyboard)

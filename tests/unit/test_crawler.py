@@ -1,7 +1,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from aiga.core.errors import UsageError
 from aiga.core.protocols import Env
 from aiga.envs.crawler import Crawler, moved
 from aiga.learners.episodes import play
@@ -52,3 +54,9 @@ def test_a_damaged_leg_makes_the_same_trot_worse():
     way, _, _ = crawl()
     assert crawl(BODY.damaged(0))[0] < 0.8 * way
     assert np.isclose(crawl(BODY.damaged(4))[2][0], 1, atol=0.05), "a foot that cannot be lifted drags"
+
+
+def test_joints_that_are_not_there_are_refused():
+    for joint in (-1, 8):
+        with pytest.raises(UsageError, match=f"no joint {joint}"):
+            BODY.damaged(joint)

@@ -84,6 +84,13 @@ def test_a_candidate_with_a_failed_task_enters_no_bin():
     assert all(inside(archive, b) == [(1, 1)] for b in range(3))
 
 
+def test_an_infinite_descriptor_enters_no_bin_and_does_the_others_no_harm():
+    scores, descriptor = np.array([[1.0], [9.0], [2.0]]), np.array([[0.0], [0.0], [np.inf]])
+    archive, placed = offer(Subsets.empty(jnp.zeros(1), every_subset(1), 1, 1, survivors=survivors), scores, descriptor)
+    assert placed.status.tolist() == [0, 2, 0]
+    assert inside(archive, 0) == [(9,)]
+
+
 def test_with_diversity_the_best_and_the_strangest_stay():
     """Of 8 candidates 7 are alike, of whom the best stays; the worst behaves otherwise and stays as well."""
     scores, descriptor = np.arange(8)[:, None], np.array([[5.0]] + [[0.0]] * 7)
