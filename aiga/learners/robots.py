@@ -4,20 +4,45 @@ The worlds of Colas et al. (2020), https://arxiv.org/abs/2003.01825, in brax and
 """
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
-from aiga.archives.grid import GridCells
-from aiga.core.protocols import Evaluation, Key
+from aiga.archives.grid import Grid, GridCells
+from aiga.core.protocols import Evaluation, Key, Transition
+from aiga.core.trees import Layout
 from aiga.envs.brax import Brax
 from aiga.envs.crawler import Crawler
 from aiga.envs.trap import TRAP, Trap
 from aiga.learners.episodes import Played, play
+from aiga.learners.map_search import map_search
 from aiga.nn.mlp import MLP, mlp, tanh
+from aiga.nn.normaliser import Normaliser
+
+
+class Observed(NamedTuple):
+    """Of the observations of an episode: how many, their sum, and their sum of squares."""
+
+    steps: Float[Array, "*n"]
+    total: Float[Array, "*n f"]
+    square: Float[Array, "*n f"]
+
+    @classmethod
+    def of(cls, observation: Float[Array, " f"]) -> "Observed":
+        """One."""
+        return cls(jnp.ones(()), observation, observation**2)
+
+
+class Watched(NamedTuple):
+    """Sums over the steps of an episode."""
+
+    touching: Float[Array, "*n c"] | None
+    """Steps that each foot touched the floor; None: nobody asks."""
+    observed: Observed | None
 
 
 class Robot(eqx.Module):
@@ -36,16 +61,25 @@ class Robot(eqx.Module):
     offset: float = eqx.field(static=True, default=0.0)
     """The fitness that counts as nothing in a QD score."""
 
-    def __call__(self, key: Key, genomes: PyTree, params: PyTree = None) -> Evaluation:
-        """An episode each, in the body of `params`; None: the sound one."""
-        watch = (lambda after: self.env.touching(after.state)) if self.damages is not None else None
-        params = self.params if params is None else params
-        played = play(key, self.env, params, self._act, genomes, self.horizon, watch=watch)
-        return Evaluation(played.returned, self.describe(played))
+    def __call__(
+        self, key: Key, genomes: PyTree, params: PyTree = None, normaliser: Normaliser | None = None
+    ) -> Evaluation:
+        """An episode each, in the body of `params`; None: the sound one.
 
-    def _act(self, key: Key, genome: PyTree, observation: Array, memory: PyTree) -> tuple[Array, PyTree]:
-        action = genome(observation)
-        return action + self.noise * jax.random.normal(key, action.shape), memory
+        With a normaliser, policies see what it makes of the observations, and `aux` is what was observed.
+        """
+
+        def act(key: Key, genome: PyTree, observation: Array, memory: PyTree) -> tuple[Array, PyTree]:
+            action = genome(normaliser.apply(observation) if normaliser else observation)
+            return action + self.noise * jax.random.normal(key, action.shape), memory
+
+        def watch(after: Transition) -> Watched:
+            feet = self.env.touching(after.state) if self.damages is not None else None
+            return Watched(feet, Observed.of(after.observation) if normaliser else None)
+
+        params = self.params if params is None else params
+        played = play(key, self.env, params, act, genomes, self.horizon, watch=watch)
+        return Evaluation(played.returned, self.describe(played), played.watched.observed)
 
 
 def robot_of(world: str, horizon: int, side: int) -> Robot:
@@ -74,7 +108,7 @@ def _square(reach: float, side: int) -> GridCells:
 
 def feet(played: Played) -> Float[Array, "n 4"]:
     """The share of the time that each foot touches the floor."""
-    return played.watched / jnp.maximum(played.length, 1)[:, None]
+    return played.watched.touching / jnp.maximum(played.length, 1)[:, None]
 
 
 def ends(played: Played) -> Float[Array, "n 2"]:
@@ -87,10 +121,72 @@ def places(played: Played) -> Float[Array, "n 2"]:
     return played.state.place
 
 
+def observed(normaliser: Normaliser | None, episodes: Observed | None) -> Normaliser | None:
+    """The normaliser after these episodes; those in which a number was not finite do not count."""
+    if normaliser is None or episodes is None:
+        return normaliser
+    finite = jnp.isfinite(episodes.square).all(axis=1)
+    return normaliser.after(*(jnp.where(finite, x.T, 0).T.sum(axis=0) for x in episodes))
+
+
+@eqx.filter_jit
+def recovered(
+    key: Key,
+    evaluate: Callable[..., Evaluation],
+    layout: Layout,
+    grid: Grid,
+    damages: PyTree,
+    normaliser: Normaliser | None = None,
+) -> Float[Array, "3"]:
+    """How damaged bodies fare: mean and worst return with what a search of the map finds, and mean without a search.
+
+    Without one, a body takes the best elite.
+
+    Args:
+        key: For the episodes.
+        evaluate: Scores genomes, given a body as `params`.
+        layout: Of genomes, which the map has as vectors.
+        grid: The map; the search's prior is its fitness, brought to 0 to 1.
+        damages: The bodies, stacked.
+        normaliser: Of what is observed.
+    """
+    low = jnp.where(grid.occupied, grid.fitness, jnp.inf).min()
+    span = jnp.maximum(grid.fitness.max() - low, 1e-6)
+    prior = jnp.where(grid.occupied, (grid.fitness - low) / span, 0.0)
+
+    def achieved(key: Key, rows: Int[Array, " n"], body: PyTree) -> Float[Array, " n"]:
+        return evaluate(key, layout.tree(grid.genomes[rows]), body, normaliser=normaliser).fitness
+
+    def adapt(key: Key, body: PyTree) -> Float[Array, " 2"]:
+        search, test = jax.random.split(key)
+
+        def trial(key: Key, row: Int[Array, ""]) -> Float[Array, ""]:
+            return (achieved(key, row[None], body)[0] - low) / span
+
+        chosen = map_search(search, grid.descriptor, prior, grid.occupied, trial).chosen
+        return achieved(test, jnp.stack([chosen, grid.fitness.argmax()]), body)
+
+    count = jax.tree.leaves(damages)[0].shape[0]
+    found, best = jax.vmap(adapt)(jax.random.split(key, count), damages).T
+    return jnp.stack([found.mean(), found.min(), best.mean()])
+
+
 class Network(eqx.Module):
-    """Builds policies of the given layer sizes, which hardly act at first."""
+    """Builds policies of the given layer sizes, which hardly act at first.
+
+    The weights of a neuron are normal numbers, brought to length 1, or 0.01 in the last layer.
+    """
 
     sizes: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, key: Key) -> MLP:
-        return mlp(key, self.sizes, gain=1.0, last=tanh, last_gain=0.01)
+        shapes = eqx.filter_eval_shape(mlp, key, self.sizes, last=tanh)
+        layout = Layout.of(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
+        drawn = layout.tree(jax.random.normal(key, (layout.size,)))  # at once, which compiles in a quarter of the time
+        lengths = [1.0] * (len(drawn.layers) - 1) + [0.01]
+        return replace(drawn, layers=tuple(map(_brought_to, lengths, drawn.layers)))
+
+
+def _brought_to(length: float, layer: eqx.nn.Linear) -> eqx.nn.Linear:
+    weight = length * layer.weight / jnp.linalg.norm(layer.weight, axis=1, keepdims=True)
+    return eqx.tree_at(lambda x: (x.weight, x.bias), layer, (weight, jnp.zeros(len(weight))))
