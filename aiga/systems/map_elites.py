@@ -174,7 +174,7 @@ def make(
     iso: float = 0.1,
     line: float = 0.2,
     parents: Literal["elites", "start"] = "elites",
-    emitters: int = 15,
+    emitters: int = 16,
     learning_rate: float = 0.01,
     batch: int = 256,
     fuse: int = 20,
@@ -229,10 +229,12 @@ def _division(archive: str, cells: int, task: Arm | LinearProjection) -> GridCel
     return GridCells(task.low, task.high, (side, side))
 
 
-PAPER = {"world": "sphere", "cells": 10_000, "iso": 0.5, "line": 0.2, "batch": 540, "fuse": 100}
+PAPER = {"world": "sphere", "cells": 10_000, "iso": 0.5, "line": 0.2, "batch": 540, "fuse": 100, "emitters": 15}
 """The linear projection of Fontaine & Nikolaidis (2023), as in the examples of pyribs; 10,000 batches: 100 steps."""
 
-SPHERE = {"world": "sphere", "cells": 10_000, "iso": 0.5, "batch": 540, "fuse": 100, "lineage": False}
+SPHERE = {
+    "world": "sphere", "cells": 10_000, "iso": 0.5, "batch": 540, "emitters": 15, "fuse": 100, "lineage": False,
+}  # fmt: skip
 CLAIM = (
     Claim(
         statement="MAP-Elites finds better solutions in more cells than random sampling with as many evaluations.",

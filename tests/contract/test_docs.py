@@ -68,7 +68,8 @@ def test_every_block_of_the_page_runs(page, tmp_path):
         if block.title:
             (tmp_path / block.title).write_text(block.code)
             continue
-        command = ["bash", "-euo", "pipefail"] if block.language == "bash" else [sys.executable, "-W", "error", *CACHE_RACE, "-"]
+        python = [sys.executable, "-W", "error", *CACHE_RACE, "-"]
+        command = ["bash", "-euo", "pipefail"] if block.language == "bash" else python
         done = subprocess.run(
             command,
             input=block.code,

@@ -45,5 +45,5 @@ def test_a_short_search_finds_what_it_always_found():
 
 @pytest.mark.parametrize("variation", SHORT)
 def test_every_variation_finds_what_pyribs_finds(variation):
-    found = np.mean(qd_scores(5, world="sphere", variation=variation, batch=540, fuse=200))
+    found = np.mean(qd_scores(5, world="sphere", variation=variation, batch=540, emitters=15, fuse=200))
     assert found == pytest.approx(SHORT[variation], rel=0.05)
