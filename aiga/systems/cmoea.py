@@ -248,6 +248,13 @@ def make(
         robot: Which robot of brax.
         fuse: Generations in a step of the run.
     """
+    counts = {"tasks": tasks, "bin_size": bin_size, "population": population, "children": children, "ticks": ticks}
+    for name, value in {**counts, "repeat": repeat, "hidden": hidden}.items():
+        if value < 1:
+            raise UsageError(f"--{name.replace('_', '-')} is {value}: give a number above zero.")
+    if not 0 < rate <= 1 or not 0 <= redraw <= 1 or eta < 0 or bins < 0:
+        given = f"--rate is {rate}, --redraw {redraw}, --eta {eta}, --bins {bins}"
+        raise UsageError(f"{given}: give probabilities up to 1, the rate above 0, and nothing below 0.")
     place = _world(world, tasks, hidden, cells, splits, ticks, repeat, robot)
     if selection == "cmoea":
         keeper = Bins(place, bins, bin_size, diversity, redraw)

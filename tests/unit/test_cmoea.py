@@ -97,9 +97,16 @@ def test_the_legged_robot_has_six_tasks():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"tasks": 5}, "pairs"), ({"world": "legged", "tasks": 4}, "6 commands"), ({"tasks": 14}, "14 tasks")],
+    [
+        ({"tasks": 5}, "pairs"),
+        ({"world": "legged", "tasks": 4}, "6 commands"),
+        ({"tasks": 14}, "14 tasks"),
+        ({"world": "maze", "hidden": 0}, "--hidden is 0: give a number above zero"),
+        ({"bin_size": 0}, "--bin-size is 0"),
+        ({"rate": 0.0}, "the rate above 0"),
+    ],
 )
-def test_worlds_refuse_numbers_of_tasks_that_they_have_not(options, message):
+def test_options_that_cannot_work_are_refused(options, message):
     with pytest.raises(UsageError, match=message):
         make(**options).init(jax.random.key(0))
 
