@@ -182,9 +182,15 @@ class MEES(eqx.Module):
         )
         return judge, state, row[None]
 
-    @eqx.filter_jit
     def judge(self, key: Key, state: MEState, rows: Int[Array, " n"]) -> tuple[MEState, dict[str, Array]]:
-        """Offer the means of some clouds to the map and to the archive.
+        """Offer the means of some clouds to the map and to the archive."""
+        state, evaluation, born = self.place(key, state, rows)
+        # Not in the same program: one that can raise is compiled anew in every process.
+        return state._replace(seen=state.seen.add(None, evaluation)[0]), born
+
+    @eqx.filter_jit
+    def place(self, key: Key, state: MEState, rows: Int[Array, " n"]) -> tuple[MEState, Evaluation, dict[str, Array]]:
+        """Offer the means of some clouds to the map.
 
         What the map does not keep cannot be anyone's recorded parent: the line goes on from the last that it kept.
         """
@@ -192,11 +198,11 @@ class MEES(eqx.Module):
         state, evaluation, placed = self.offer(key, state, means, parents[:, None])
         identity = jnp.where(placed.status[:, None] > 0, placed.identity, parents)
         state = state._replace(
-            seen=state.seen.add(None, evaluation)[0],
             clouds=state.clouds._replace(identity=state.clouds.identity.at[rows].set(identity)),
             behaviour=state.behaviour.at[rows].set(evaluation.descriptor),
         )
-        return self._weighed(state, evaluation.fitness.max()), _births(placed, parents[:, None], evaluation)
+        born = _births(placed, parents[:, None], evaluation)
+        return self._weighed(state, evaluation.fitness.max()), evaluation, born
 
     @eqx.filter_jit
     def breed(self, key: Key, state: MEState) -> tuple[MEState, dict[str, Array]]:
