@@ -43,3 +43,8 @@ def test_a_table_is_normal_and_the_same_everywhere_for_its_seed():
     assert np.allclose(table.values[:3], [-1.0856306, 0.99734545, 0.2829785], atol=1e-7)
     assert abs(float(table.values.mean())) < 0.02
     assert abs(float(table.values.std()) - 1) < 0.02
+
+
+def test_a_table_made_in_pieces_is_one_stream():
+    whole = np.random.RandomState(5).standard_normal(2**20 + 3).astype(np.float32)
+    assert np.array_equal(NoiseTable.make(2**20 + 3, seed=5).values, whole)
