@@ -65,7 +65,7 @@ class Chains(eqx.Module):
     @eqx.filter_jit
     def begin(self, key: Key) -> tuple[Float[Array, "c l"], Attempts]:
         """A novice, and how it fares."""
-        skills = jnp.full((self.chains, self.length), self.novice)
+        skills = jnp.full((self.chains, self.length), self.novice, float)
         return skills, self._examined(key, skills, self.tries or 20)
 
     def chances(self, skills: Float[Array, "c l"]) -> Float[Array, " n"]:

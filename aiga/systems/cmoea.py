@@ -103,7 +103,7 @@ class Evolution(eqx.Module):
     eta: float
 
     def init(self, key: Key) -> Search:
-        return Search(self.keeper.empty(self.world.build(key)), jnp.full(self.world.tasks, jnp.nan))
+        return Search(self.keeper.empty(self.world.build(key)), jnp.full(self.world.tasks, jnp.nan, float))
 
     def ask(self, key: Key, state: Search) -> Candidates:
         choose, vary, build = jax.random.split(key, 3)
@@ -171,7 +171,7 @@ class Single(eqx.Module):
         rows = self.population
         genomes = jax.tree.map(lambda x: jnp.broadcast_to(x, (rows, *x.shape)), example)
         nobody = jnp.full((rows, 2), NOBODY[0], jnp.int32)
-        return Population(genomes, jnp.full((rows, self.world.tasks), jnp.nan), nobody, jnp.array(0, jnp.int32))
+        return Population(genomes, jnp.full((rows, self.world.tasks), jnp.nan, float), nobody, jnp.array(0, jnp.int32))
 
     def choose(self, key: Key, kept: Population, n: int) -> Int[Array, " n"]:
         """Lexicase selection, or the fitter of two, who is nearer to the front of the population."""
