@@ -76,12 +76,17 @@ class OpenAIES(eqx.Module):
     """Divide the estimate by `sigma`, as POET does and ME-ES does not."""
     optimiser: Literal["adam", "sgd"] = eqx.field(static=True, default="adam")
     shape: Callable[[Evaluation], Float[Array, " n"]] = by_fitness
+    sigma_decay: float = eqx.field(static=True, default=1.0)
+    """What each step of Adam multiplies `sigma` with, until it is `sigma_floor`; begins anew with the optimiser."""
+    sigma_floor: float = eqx.field(static=True, default=0.0)
 
     def __check_init__(self) -> None:
         if self.pairs < 1:
             raise UsageError(f"an evolution strategy of {self.pairs} pairs has nothing to compare; give at least 1.")
         if isinstance(self.sigma, float | int) and not self.sigma > 0:
             raise UsageError(f"`sigma` is {self.sigma}; give a standard deviation above zero.")
+        if self.sigma_decay != 1 and self.optimiser != "adam":
+            raise UsageError(f"`sigma_decay` is {self.sigma_decay}, but only Adam counts its steps: give 1, or `adam`.")
 
     def init(self, key: Key) -> ESState:
         return self.begin(self.layout.flat(self.build(key)))
@@ -100,7 +105,7 @@ class OpenAIES(eqx.Module):
     def tell(self, key: Key, state: ESState, candidates: Candidates, evaluation: Evaluation) -> tuple[ESState, Info]:
         """The cloud moved; of the candidates, only the noise is looked at."""
         del key
-        direction, told = self.estimate(_places(candidates), self.shape(evaluation))
+        direction, told = self.estimate(_places(candidates), self.shape(evaluation), self.deviation(state))
         change, optimiser = self._rule().update(self.l2 * state.mean - direction, state.optimiser, state.mean)
         mean = jnp.asarray(optax.apply_updates(state.mean, change))
         mean, optimiser = jax.tree.map(
@@ -155,18 +160,26 @@ class OpenAIES(eqx.Module):
     def offspring(self, state: ESState, index: Int[Array, " b"]) -> PyTree:
         """The genomes of some pairs: all `+`, then all `-`."""
         noise = self.table.rows(index, self.layout.size)
-        signs = self.sigma * jnp.array([1.0, -1.0])
+        signs = self.deviation(state) * jnp.array([1.0, -1.0])
         # One broadcast, not two halves put together, which the compiler would not fuse with the evaluation.
         genomes = state.mean + signs[:, None, None] * noise
         return self.layout.tree(genomes.reshape(2 * index.size, self.layout.size))
 
-    def estimate(self, noise: Int[Array, " n"], utility: Float[Array, " n"]) -> tuple[Float[Array, " d"], Array]:
-        """The direction of ascent, and whether any pair said something."""
+    def deviation(self, state: ESState) -> float | Float[Array, ""]:
+        """Of the noise in the next generation."""
+        if self.sigma_decay == 1:
+            return self.sigma
+        return jnp.maximum(self.sigma * self.sigma_decay ** state.optimiser[0].count, self.sigma_floor)
+
+    def estimate(
+        self, noise: Int[Array, " n"], utility: Float[Array, " n"], sigma: float | Float[Array, ""]
+    ) -> tuple[Float[Array, " d"], Array]:
+        """The direction of ascent, from noise of deviation `sigma`, and whether any pair said something."""
         difference = utility[: self.pairs] - utility[self.pairs :]
         known = ~jnp.isnan(difference)
         weights = jnp.where(known, difference, 0) / jnp.maximum(known.sum(), 1)
         direction = self.table.weighted(noise[: self.pairs], weights, self.layout.size)
-        return direction / self.sigma if self.divide else direction, known.any()
+        return direction / sigma if self.divide else direction, known.any()
 
     def genome(self, state: ESState) -> PyTree:
         """The mean."""

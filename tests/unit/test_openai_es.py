@@ -1,7 +1,7 @@
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from aiga.core.errors import UsageError
@@ -69,8 +69,9 @@ def test_a_step_is_the_weighted_sum_of_the_noise():
     assert np.isclose(info["es/step_norm"], np.linalg.norm(expected))
     assert int(after.generation) == 1
     assert np.array_equal(after.identity, [0, 4])
-    divided = eqx.tree_at(lambda s: s.sigma, es(jnp.zeros(3), pairs=2, sigma=0.1, divide=True), 0.1)
-    assert np.allclose(divided.estimate(candidates.noise, by_fitness(scored([4.0, 1, 2, 3])))[0], 10 * expected)
+    divided = es(jnp.zeros(3), pairs=2, sigma=0.1, divide=True)
+    utility = by_fitness(scored([4.0, 1.0, 2.0, 3.0]))
+    assert np.allclose(divided.estimate(candidates.noise, utility, 0.1)[0], 10 * expected)
 
 
 def test_a_pair_with_a_failure_does_not_move_the_mean_and_no_pair_leaves_all_as_it_was():
@@ -101,6 +102,8 @@ def test_clouds_without_extent_or_pairs_and_blocks_that_do_not_divide_these_are_
     for sigma in (0.0, -0.1, float("nan")):
         with pytest.raises(UsageError, match="`sigma` is"):
             es(jnp.ones(3), sigma=sigma)
+    with pytest.raises(UsageError, match="only Adam counts"):
+        es(jnp.ones(3), sigma_decay=0.9, optimiser="sgd")
     with pytest.raises(UsageError, match="0 pairs"):
         es(jnp.ones(3), pairs=0)
     strategy = es(jnp.ones(3), pairs=4)
@@ -123,6 +126,36 @@ def test_a_generation_in_blocks_is_one_at_once(block):
     assert np.allclose(evaluation.descriptor, expected.descriptor, atol=1e-6)
     told, _ = strategy.tell(jax.random.key(2), state, drawn, expected)
     assert np.allclose(after.mean, told.mean, atol=1e-6)
+
+
+def test_sigma_and_the_learning_rate_decay_to_their_floors_and_begin_anew_with_the_optimiser():
+    rate = optax.exponential_decay(0.2, 1, 0.5, end_value=0.06)
+    strategy = es(jnp.zeros(3), pairs=2, sigma=0.8, sigma_decay=0.5, sigma_floor=0.15, learning_rate=rate, l2=0.0)
+    state, sigmas, steps = strategy.init(jax.random.key(0)), [], []
+    for _ in range(4):
+        sigmas.append(float(strategy.deviation(state)))
+        candidates = strategy.ask(jax.random.key(1), state)
+        spread = (candidates.genomes[0] - state.mean) / TABLE.row(candidates.noise[0], 3)
+        assert np.allclose(spread, sigmas[-1], atol=1e-5), "candidates are as far from the mean as it says"
+        after, _ = strategy.tell(jax.random.key(2), state, candidates, scored([4.0, 1.0, 2.0, 3.0]))
+        steps.append(float(jnp.abs(after.mean - state.mean).max()))
+        state = after
+    assert np.allclose(sigmas, [0.8, 0.4, 0.2, 0.15])
+    assert np.allclose(steps, [0.2, 0.1, 0.06, 0.06], rtol=1e-3), "Adam's steps towards the same side are the rate"
+    assert np.isclose(strategy.deviation(strategy.begin(state.mean)), 0.8)
+
+
+def test_a_proposal_is_a_step_from_elsewhere_with_this_clouds_optimiser_which_nobody_commits():
+    strategy = es(jnp.zeros(3), pairs=2, sigma=0.1, l2=0.0)
+    first = strategy.init(jax.random.key(0))
+    told = scored([4.0, 1.0, 2.0, 3.0])
+    state, _ = strategy.tell(jax.random.key(2), first, strategy.ask(jax.random.key(1), first), told)
+    guest = state._replace(mean=jnp.full(3, 5.0))
+    candidates = strategy.ask(jax.random.key(3), guest)
+    proposed, _ = strategy.tell(jax.random.key(4), guest, candidates, told)
+    committed, _ = strategy.tell(jax.random.key(4), state, candidates, told)
+    assert np.allclose(proposed.mean - 5, committed.mean - state.mean, atol=1e-6), "the same memory, the same change"
+    assert np.array_equal(strategy.ask(jax.random.key(3), state).noise, candidates.noise)
 
 
 def test_births_name_every_candidate_and_then_the_new_mean():
