@@ -6,7 +6,7 @@ them; here, the highest of all these at each place is one polyline.  The distrib
 are not, so that no seed gives the course that it gives there.
 
 Checked against `bipedal_walker_custom.py`, `reproduce_ops.py` and `novelty.py` of https://github.com/uber-research/poet,
-commit 0b40743, and gymnasium 1.x.  Not carried over: stumps that float, which POET has at height zero always.
+commit 0b40743, and gymnasium 1.3.0.  Not carried over: stumps that float, which POET has at height zero always.
 """
 
 from typing import NamedTuple
@@ -128,6 +128,52 @@ def plain() -> Obstacles:
     return Obstacles(jnp.zeros(()), *(jnp.zeros(2) for _ in range(6)))
 
 
+def mutated(key: Key, obstacles: Obstacles, kinds: tuple[str, ...] = ("roughness", "pit", "stump")) -> Obstacles:
+    """A mutant in every one of `kinds`, as in POET.
+
+    The first mutation gives a kind of obstacle its least size.  Those that follow move one or both ends of its interval
+    a step up or down, as far as that is allowed, each way with equal chance.  Sizes are multiples of 0.1.
+    """
+    if unknown := set(kinds) - {"roughness", *_SIZES}:
+        raise UsageError(f"Obstacles have no {unknown.pop()!r} to mutate; choose among roughness, {', '.join(_SIZES)}.")
+    roughness, *ends = jax.random.split(key, 1 + len(_SIZES))
+    found = obstacles
+    if "roughness" in kinds:
+        change = jax.random.uniform(roughness, minval=-6, maxval=6)
+        found = found._replace(roughness=jnp.clip(jnp.round(10 * found.roughness + change), 0, 100) / 10)
+    for end, (kind, (steps, fixed)) in zip(ends, _SIZES.items(), strict=True):
+        if kind in kinds:
+            interval = getattr(obstacles, kind)
+            begun = {
+                name: jnp.where(interval[1] > 0, getattr(found, name), jnp.array(pair)) for name, pair in fixed.items()
+            }
+            found = found._replace(**{kind: _moved(end, interval, *steps)}, **begun)
+    return found
+
+
+_SIZES = {
+    "pit": ((8, 4, 80), {}),
+    "stump": ((4, 2, 50), {"stump_width": (1, 2)}),
+    "stairs": ((4, 2, 50), {"stair_width": (4, 5), "stair_steps": (1, 2)}),
+}
+"""Least upper end, step and most, in tenths of a cell; what is set when the first comes, and does not mutate."""
+
+
+def _moved(key: Key, interval: Float[Array, "2"], least: int, step: int, most: int) -> Float[Array, "2"]:
+    ways = step * jnp.array([(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if a or b])
+    options = jnp.round(10 * interval) + ways
+    low, high = options.T
+    allowed = (low >= 0) & (high >= least) & (high <= most) & (low <= high)
+    chosen = jnp.argmax(jnp.where(allowed, jax.random.uniform(key, allowed.shape), -1))
+    moved = jnp.where(allowed.any(), options[chosen] / 10, interval)
+    return jnp.where(interval[1] > 0, moved, jnp.array([0, least]) / 10)
+
+
+def features(obstacles: Obstacles) -> Float[Array, "*b 5"]:
+    """What the novelty of a course is measured by in POET, without scaling: roughness, ends of pits and stumps."""
+    return jnp.concatenate([obstacles.roughness[..., None], obstacles.pit, obstacles.stump], axis=-1)
+
+
 def obstacle_course(key: Key, obstacles: Obstacles) -> Terrain:
     """A random course of POET."""
     return course(choices(key, obstacles), obstacles.roughness)
@@ -221,15 +267,12 @@ def course(choices: Choices, roughness: Float[Array, ""], ramped: bool = False) 
         return _built(place, *cell, roughness, ramped)
 
     level, zero = jnp.full((), HEIGHT, float), jnp.zeros((), jnp.int32)
-    pad = _Place(level, -jnp.inf * level, level, 0 * level, zero, zero + 1, zero + STARTPAD + 1, _at(choices, 0))
+    begun = Choices(*(x[0] for x in choices))._replace(grass=zero + STARTPAD + 1)
+    pad = _Place(level, -jnp.inf * level, level, 0 * level, zero, zero + 1, begun.grass, begun)
     _, corners = jax.lax.scan(built, pad, (jnp.arange(CELLS), choices))
     # the end of the last cell is always kept, and is what the rest is padded with
     places = jnp.nonzero(corners.kept.ravel(), size=VERTICES, fill_value=2 * CELLS - 1)[0]
     return of_polyline(jnp.repeat(corners.x, 2)[places], corners.y.ravel()[places])
-
-
-def _at(choices: Choices, cell: int) -> Choices:
-    return Choices(*(x[cell] for x in choices))
 
 
 def _built(
@@ -257,7 +300,7 @@ def _built(
 
     ends = jnp.stack([jnp.maximum(level, place.top), jnp.maximum(level, top)])
     wall = jnp.abs(ends[1] - ends[0]) > 1e-4
-    bend = (kind == _GRASS) | begins | (cell == CELLS - 1) | ((kind == _STAIRS) & ramped)
+    bend = (kind == _GRASS) | begins | (cell == CELLS - 1) | ((kind == _STAIRS) & ramped & (chosen.rise > 0))
     back = jnp.where((kind == _PIT) & (age >= far), far - 1 - chosen.hole, 0)
     corner = _Corner((cell - back) * STEP, ends, jnp.stack([wall, wall | bend]))
     return _Place(level, top, base, velocity, kind, age + 1, _of(kind, lengths), chosen), corner
