@@ -140,7 +140,7 @@ def mutated(key: Key, obstacles: Obstacles, kinds: tuple[str, ...] = ("roughness
     found = obstacles
     if "roughness" in kinds:
         change = jax.random.uniform(roughness, minval=-6, maxval=6)
-        found = found._replace(roughness=jnp.clip(jnp.round(10 * found.roughness + change), 0, 100) / 10)
+        found = found._replace(roughness=_tenths(jnp.clip(10 * found.roughness + change, 0, 100)))
     for end, (kind, (steps, fixed)) in zip(ends, _SIZES.items(), strict=True):
         if kind in kinds:
             interval = getattr(obstacles, kind)
@@ -165,8 +165,13 @@ def _moved(key: Key, interval: Float[Array, "2"], least: int, step: int, most: i
     low, high = options.T
     allowed = (low >= 0) & (high >= least) & (high <= most) & (low <= high)
     chosen = jnp.argmax(jnp.where(allowed, jax.random.uniform(key, allowed.shape), -1))
-    moved = jnp.where(allowed.any(), options[chosen] / 10, interval)
-    return jnp.where(interval[1] > 0, moved, jnp.array([0, least]) / 10)
+    moved = jnp.where(allowed.any(), _tenths(options[chosen]), interval)
+    return jnp.where(interval[1] > 0, moved, _tenths(jnp.array([0, least])))
+
+
+def _tenths(count: Array) -> Array:
+    # a table: compiled division rounds in its own way, and equal genomes must be equal in every bit
+    return jnp.asarray(np.arange(101) / 10, float)[jnp.round(count).astype(jnp.int32)]
 
 
 def features(obstacles: Obstacles) -> Float[Array, "*b 5"]:

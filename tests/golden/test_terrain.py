@@ -16,7 +16,7 @@ class Tape:
 
     def __init__(self, seed, game):
         self.source, self.game = np.random.default_rng(seed), game
-        self.kept = {name: np.ones(CELLS + 1) for name in Choices._fields}
+        self.kept = {name: np.full(CELLS + 1, name != "bump", float) for name in Choices._fields}
 
     def uniform(self, low, high):
         return self._keep("bump", self.source.uniform(low, high), 0)
