@@ -1,0 +1,213 @@
+"""Walkers on many courses: episodes of policies, and steps of evolution strategies, on a course of its own each."""
+
+import asyncio
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PyTree
+
+from aiga.core.errors import UsageError
+from aiga.core.protocols import Candidates, Env, Evaluation, Key, Pool
+from aiga.core.trees import Layout, take
+from aiga.learners.episodes import play
+from aiga.nn.mlp import MLP, mlp, tanh
+from aiga.strategies.openai_es import ESState, OpenAIES
+
+TRAINED = Path(__file__).parent / "walker.npz"
+"""A walker that was trained on flat ground."""
+
+
+class Walk(NamedTuple):
+    """What an episode is; small, and sent to workers."""
+
+    env: Env
+    sizes: tuple[int, ...]
+    """Layers of the policy, inputs and outputs included."""
+    horizon: int
+
+
+class Walkers(NamedTuple):
+    """Scores policies, which are vectors, each on a course of its own, and improves them by evolution strategies.
+
+    All episodes of a call are one sequence, cut into batches of one size for one compiled program, however many
+    policies and courses there are; the batches are divided among the workers of the pool.
+    """
+
+    walk: Walk
+    batch: int
+    """Episodes that are simulated together."""
+    pool: Pool
+    lengths: list[Int[Any, " n"]]
+    """Of all episodes so far."""
+
+    @property
+    def episodes(self) -> int:
+        return sum(lengths.size for lengths in self.lengths)
+
+    @property
+    def steps(self) -> int:
+        return int(sum(lengths.sum() for lengths in self.lengths))
+
+    async def score(self, key: Key, policies: Float[Any, "n d"], courses: PyTree) -> Float[Any, " n"]:
+        """The return of an episode of each policy on the course beside it; the same whatever the number of workers."""
+        seed, turns = int(jax.random.bits(key)), []
+        for first in range(0, len(policies), self.batch):
+            rows = np.minimum(np.arange(first, first + self.batch), len(policies) - 1)
+            own = take(jax.tree.map(np.asarray, courses), rows)
+            turns.append(self.pool.submit(episodes, self.walk, (seed, first), np.asarray(policies)[rows], own))
+        if not turns:
+            return np.zeros(0, np.float32)
+        done = [_present(one) for one in await asyncio.gather(*turns)]
+        returned, length = (np.concatenate(x)[: len(policies)] for x in zip(*done, strict=True))
+        self.lengths.append(length)
+        return returned
+
+    async def judge(self, key: Key, policies: Float[Any, "n d"], courses: PyTree, times: int) -> Float[Any, " n"]:
+        """The mean return of some episodes each; of one that failed, the lowest number."""
+        each = partial(np.repeat, repeats=times, axis=0)
+        returned = await self.score(key, each(np.asarray(policies)), jax.tree.map(each, courses))
+        return np.nan_to_num(returned.reshape(-1, times).mean(axis=1), nan=-np.inf)
+
+    async def advance(self, key: Key, strategy: OpenAIES, clouds: ESState, courses: PyTree) -> ESState:
+        """A generation of each cloud on the course beside it; genomes of `strategy` are vectors."""
+        draw, score = jax.random.split(key)
+        rows = [take(clouds, i) for i in range(len(clouds.mean))]
+        asked = [jax.device_get(_ask(strategy, jax.random.fold_in(draw, i), row)) for i, row in enumerate(rows)]
+        each = partial(np.repeat, repeats=2 * strategy.pairs, axis=0)
+        policies = np.concatenate([candidates.genomes for candidates in asked])
+        returned = await self.score(score, policies, jax.tree.map(each, courses))
+        shares = returned.reshape(len(rows), -1)
+        told = [_tell(strategy, *turn) for turn in zip(rows, asked, shares, strict=True)]
+        return jax.tree.map(lambda *x: np.stack(x), *jax.device_get(told))
+
+    async def evaluate_candidates(
+        self,
+        key: Key,
+        strategy: OpenAIES,
+        guests: ESState,
+        courses: PyTree,
+        times: int,
+        bar: Float[Any, " n"] | None = None,
+    ) -> "Offers":
+        """EVALUATE_CANDIDATES of POET: guests as they are and after a step of ES, each on the course beside it.
+
+        Nobody commits to that step.  With a bar, as in Enhanced POET, only a guest that scores above it makes a step,
+        and only those that have made one are offered.
+        """
+        direct, improve, again = jax.random.split(key, 3)
+        score = await self.judge(direct, guests.mean, courses, times)
+        asked = np.arange(len(score)) if bar is None else np.flatnonzero(score > bar)
+        if not asked.size:
+            return Offers(guests.mean[asked], score[asked], asked)
+        theirs = take(courses, asked)
+        stepped = (await self.advance(improve, strategy, take(guests, asked), theirs)).mean
+        after = await self.judge(again, stepped, theirs, times)
+        if bar is not None:
+            return Offers(stepped, after, asked)
+        both = np.concatenate([guests.mean, stepped]), np.concatenate([score, after])
+        return Offers(*both, np.concatenate([asked, asked]))
+
+
+class Offers(NamedTuple):
+    """Candidates for a place."""
+
+    mean: Float[Any, "m d"]
+    score: Float[Any, " m"]
+    guest: Int[Any, " m"]
+    """Whom each is, or comes from."""
+
+
+@eqx.filter_jit
+def _ask(strategy: OpenAIES, key: Key, cloud: ESState) -> Candidates:
+    return strategy.ask(key, cloud)
+
+
+@eqx.filter_jit
+def _tell(strategy: OpenAIES, cloud: ESState, candidates: Candidates, returned: Float[Any, " n"]) -> ESState:
+    evaluation = Evaluation(returned, jnp.zeros((returned.size, 0)))
+    return strategy.tell(jax.random.key(0), cloud, candidates, evaluation)[0]
+
+
+class Batch(NamedTuple):
+    """How `n` episodes went."""
+
+    returned: Float[Any, " n"]
+    length: Int[Any, " n"]
+
+
+def episodes(walk: Walk, seed: tuple[int, int], policies: np.ndarray, courses: PyTree) -> Batch:
+    """A batch of episodes; runs in a worker."""
+    key = jax.random.fold_in(jax.random.key(seed[0]), seed[1])
+    return Batch(*jax.device_get(_walked(walk, layout(walk.sizes), key, policies, courses)))
+
+
+@eqx.filter_jit
+def _walked(walk: Walk, layout: Layout, key: Key, policies: Float[Any, "n d"], courses: PyTree) -> tuple:
+    played = play(key, walk.env, courses, _act, layout.tree(policies), walk.horizon, params_axis=0)
+    return played.returned, played.length
+
+
+@eqx.filter_jit
+def _recorded(walk: Walk, layout: Layout, key: Key, policy: Float[Any, " d"], course: PyTree) -> tuple:
+    network = layout.tree(policy)
+    reset, move = jax.random.split(key)
+
+    def turn(now: tuple[PyTree, Array], key: Key) -> tuple[tuple[PyTree, Array], tuple]:
+        after = walk.env.step(key, now[0], network(now[1]), course)
+        return (after.state, after.observation), (after.state, after.reward, after.terminated | after.truncated)
+
+    return jax.lax.scan(turn, walk.env.reset(reset, course), jax.random.split(move, walk.horizon))[1]
+
+
+def recorded(walk: Walk, key: Key, policy: Float[Any, " d"], course: PyTree) -> tuple[PyTree, int, float]:
+    """An episode: states after every step, of which those past its end mean nothing; its length, and its return."""
+    states, reward, ended = _recorded(walk, layout(walk.sizes), key, policy, course)
+    length = int(np.append(np.flatnonzero(ended), walk.horizon - 1)[0]) + 1
+    return states, length, float(reward[:length].sum())
+
+
+def _act(key: Key, policy: MLP, observation: Array, memory: PyTree) -> tuple[Array, PyTree]:
+    del key  # what a policy does, it always does
+    return policy(observation), memory
+
+
+@lru_cache
+def layout(sizes: tuple[int, ...]) -> Layout:
+    """How a policy of these layers, with hyperbolic tangents everywhere, lies in a vector."""
+    shapes = eqx.filter_eval_shape(lambda key: mlp(key, sizes, last=tanh), jax.random.key(0))
+    return Layout.of(jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes))
+
+
+class Beginner(eqx.Module):
+    """Builds the first policy: small normal numbers, or what is known."""
+
+    size: int
+    known: Float[Array, " d"] | None = None
+    deviation: float = 0.1
+
+    def __call__(self, key: Key) -> Float[Array, " d"]:
+        return self.deviation * jax.random.normal(key, (self.size,)) if self.known is None else self.known
+
+
+def beginner(size: int, start: str) -> Beginner:
+    """From scratch, or trained to walk on flat ground."""
+    if start == "scratch":
+        return Beginner(size)
+    with np.load(TRAINED) as file:
+        known = file["mean"]
+    if known.size != size:
+        raise UsageError(
+            f"the trained walker has {known.size:,} weights, not {size:,}: give `hidden` 40, or `start` scratch."
+        )
+    return Beginner(size, jnp.asarray(known))
+
+
+def _present(answer: Any) -> Any:
+    if not isinstance(answer, Batch):
+        raise RuntimeError(f"the run cannot go on without these episodes ({answer}); resume it.")
+    return answer
