@@ -13,8 +13,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from aiga.core.protocols import Key, Transition
+from aiga.envs.contacts import around
+from aiga.envs.links import MASSES, SCALE, Body, origins, pivots
 from aiga.envs.terrain import CELLS, GRASS, STEP, Terrain
-from aiga.envs.walker import DT, JOINTS, MASSES, SCALE, SPEEDS, TORQUE, Body, advanced, around, bent, origins, pivots
+from aiga.envs.walker import DT, JOINTS, SPEEDS, TORQUE, advanced, bent
 
 RAYS = 1.5 * np.arange(10) / 10
 """Angles of the rangefinder's rays, from straight down to the front."""

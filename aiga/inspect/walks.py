@@ -13,8 +13,8 @@ from jaxtyping import Float
 
 from aiga.core.errors import UsageError, require
 from aiga.envs.hills import RAYS, SIGHT
+from aiga.envs.links import LENGTH, OUTLINES, WIDTH
 from aiga.envs.terrain import CELLS, STEP, Terrain
-from aiga.envs.walker import LENGTH, OUTLINES, WIDTH
 from aiga.inspect import canvas
 from aiga.inspect.canvas import Picture, Points, Shape, Words, disc, rounded
 from aiga.inspect.scenery import EARTH, GRASS, SKY, Ground, View, land, profile, smooth

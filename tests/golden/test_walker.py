@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from aiga.envs.hills import Hills, HillsState, poses
+from aiga.envs.links import LENGTH, MASSES
 from aiga.envs.terrain import Terrain
-from aiga.envs.walker import LENGTH, LIMITS, MASSES, bent
+from aiga.envs.walker import LIMITS, bent
 from tests.golden.record_walker import GROUNDS, begun, lift, passive, read, recorded, thrown, walking
 
 HORIZON = 25

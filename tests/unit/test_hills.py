@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from aiga.envs.hills import RAYS, SIGHT, Hills, HillsState, poses
+from aiga.envs.links import Body, pivots
 from aiga.envs.terrain import CELLS, HEIGHT, STEP, flat, of_heights, of_polyline
-from aiga.envs.walker import DT, GRAVITY, JOINTS, LIMITS, Body, bent, kinetic, pivots
+from aiga.envs.walker import DT, GRAVITY, JOINTS, LIMITS, bent, kinetic
 
 ENV = Hills()
 LOW = of_heights(jnp.full(CELLS, -100.0))
@@ -39,10 +40,11 @@ def thrown(seed: int, n: int = 32) -> HillsState:
     )
 
 
-def turning(state: HillsState) -> np.ndarray:
+@jax.jit
+def turning(state: HillsState) -> jax.Array:
     """The energy of the links' turning: their velocities belong to where they were before they last turned."""
     before = state.angle - DT * state.spin
-    return np.asarray(kinetic(Body(state.centre.T, before.T, 0 * state.velocity.T, state.spin.T)))
+    return kinetic(Body(state.centre.T, before.T, 0 * state.velocity.T, state.spin.T))
 
 
 def test_an_episode_begins_on_the_pad_with_the_joints_within_their_limits():

@@ -9,8 +9,8 @@ from PIL import Image, ImageColor
 
 from aiga.core.errors import UsageError
 from aiga.envs.hills import RAYS, SIGHT, Hills, poses
+from aiga.envs.links import HIP, LENGTH
 from aiga.envs.terrain import CELLS, HEIGHT, STEP, Terrain, flat
-from aiga.envs.walker import HIP, LENGTH
 from aiga.inspect import walks
 from aiga.inspect.canvas import disc, rounded
 from aiga.inspect.scenery import EARTH, SKY, Ground, profile, smooth
