@@ -34,12 +34,52 @@ class Entry(NamedTuple):
 
 
 def entries() -> list[Entry]:
-    """All systems of the catalogue, by name."""
-    return [_read(path) for path in sorted(SYSTEMS.glob("[!_]*.py"))]
+    """All systems of the catalogue, by name, each before its variants."""
+    return [entry for path in sorted(SYSTEMS.glob("[!_]*.py")) for entry in _read(path)]
 
 
 def find(name: str) -> ModuleType:
-    """The module of a system: a catalogue name, a dotted module, or the path of a Python file with a `make`."""
+    """The module of a system: a catalogue name, a dotted module, or the path of a Python file with a `make`.
+
+    `NAME:VARIANT` is the module with `make_VARIANT`, `PAPER_VARIANT` and `CLAIM_VARIANT` in the places of the first.
+    """
+    base, _, variant = name.partition(":")
+    module = _base(base)
+    return _varied(module, variant, name) if variant else module
+
+
+def page(name: str) -> str:
+    """The name of a system without that of the variant: that of its page and its tests."""
+    return Path(name.partition(":")[0]).stem
+
+
+def label(name: str) -> str:
+    """The name of a system in those of files."""
+    variant = name.partition(":")[2]
+    return f"{page(name)}-{variant}" if variant else page(name)
+
+
+def address(name: str) -> str:
+    """The name by which a system is found again from anywhere: a file by its whole path."""
+    base, colon, variant = name.partition(":")
+    return f"{Path(base).resolve()}{colon}{variant}" if base.endswith(".py") else name
+
+
+def _varied(module: ModuleType, variant: str, name: str) -> ModuleType:
+    make = getattr(module, f"make_{variant}", None)
+    if not callable(make):
+        known = [other.removeprefix("make_") for other in vars(module) if other.startswith("make_")]
+        base = name.partition(":")[0]
+        raise UsageError(f"`{base}` has no variant `{variant}`; {suggest(variant, known, 'aiga list')}.")
+    own = {
+        part: getattr(module, f"{part}_{variant.upper()}", default) for part, default in (("PAPER", {}), ("CLAIM", ()))
+    }
+    view = ModuleType(name, module.__doc__)
+    vars(view).update(vars(module) | own | {"make": make, "__name__": f"{module.__name__}:{variant}"})
+    return view
+
+
+def _base(name: str) -> ModuleType:
     if name.endswith(".py"):
         module = _load(Path(name))
     elif "." in name and all(part.isidentifier() for part in name.split(".")):
@@ -90,14 +130,19 @@ def _type(default: Any) -> type:
     return str if default is None or default is inspect.Parameter.empty else type(default)
 
 
-def _read(path: Path) -> Entry:
+def _read(path: Path) -> list[Entry]:
     tree = ast.parse(path.read_text())
     title = (ast.get_docstring(tree) or path.stem).partition("\n")[0].rstrip(".")
     about: dict[str, Any] = {}
+    titles = {path.stem: title}
     for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("make_"):
+            said = (ast.get_docstring(node) or title).partition("\n")[0].rstrip(".")
+            titles[f"{path.stem}:{node.name.removeprefix('make_')}"] = said
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "ABOUT":
             about = ast.literal_eval(node.value)
-    return Entry(path.stem, title, about.get("papers", ()), about.get("pillar", ""), about.get("needs", ()))
+    facts = about.get("papers", ()), about.get("pillar", ""), about.get("needs", ())
+    return [Entry(name, title, *facts) for name, title in titles.items()]
 
 
 def _import(name: str) -> ModuleType:

@@ -108,7 +108,7 @@ def claim(
 
 def default_folder(system: str) -> Path:
     """A new folder for the runs of a claim."""
-    return Path("runs") / f"claim-{Path(system).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return Path("runs") / f"claim-{catalogue.label(system)}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def _table(
@@ -167,9 +167,10 @@ _ENDLESS = 10**9
 
 
 def _write(result: Result, claim: Claim, which: int) -> None:
-    page = Path(__file__).parents[2] / "docs" / "systems" / f"{result.system}.md"
+    page = Path(__file__).parents[2] / "docs" / "systems" / f"{catalogue.page(result.system)}.md"
     text = page.read_text() if page.exists() else ""
-    mark = "claim" if which == 1 else f"claim {which}"
+    variant = result.system.partition(":")[2]
+    mark = " ".join(filter(None, ["claim", variant, str(which) if which > 1 else ""]))
     begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     if begin not in text or end not in text:
         raise UsageError(f"{page} has no place for the table: put `{begin}` and `{end}` where it belongs.")

@@ -103,7 +103,7 @@ def run(
         minutes = LAPTOP_MINUTES
     limits = Limits(_positive("steps", steps), _positive("minutes", minutes))
     manifest = {
-        "system": str(Path(system).resolve()) if system.endswith(".py") else system,
+        "system": catalogue.address(system),
         "options": options,
         "preset": preset,
         "seed": seed,
@@ -302,7 +302,7 @@ def _tuples(value: Any) -> Any:
 
 
 def _fresh_directory(system: str, seed: int) -> Path:
-    name = f"{Path(system).stem}-{time.strftime('%Y%m%d-%H%M%S')}-seed{seed}"
+    name = f"{catalogue.label(system)}-{time.strftime('%Y%m%d-%H%M%S')}-seed{seed}"
     taken = (Path("runs") / (name + suffix) for suffix in ("", *(f"-{i}" for i in range(2, 1000))))
     return next(path for path in taken if not path.exists())
 

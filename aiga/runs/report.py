@@ -156,6 +156,8 @@ def _content(figure: Figure) -> str:
 
 def _embedded(path: Path, title: str) -> str:
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    if kind == "image/svg+xml":
+        return path.read_text(encoding="utf-8")  # in the page itself: what its titles say is shown
     address = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
     if kind.startswith("video/"):
         return f'<video controls loop muted src="{address}"></video>'

@@ -108,7 +108,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(name, tmp_path):
 
 def test_births_are_reported_and_metrics_are_scalars_that_its_page_explains(name):
     assert jax.config.jax_debug_key_reuse  # the steps below would fail on a key used twice
-    page = (ROOT / "docs" / "systems" / f"{name}.md").read_text()
+    page = (ROOT / "docs" / "systems" / f"{catalogue.page(name)}.md").read_text()
     _, infos = run_steps(*begin(name), 1, 2)
     values = {key: value for info in infos for key, value in info.items()}
     if name not in LEARNERS:
@@ -117,7 +117,7 @@ def test_births_are_reported_and_metrics_are_scalars_that_its_page_explains(name
         if not isinstance(value, tuple(events.KINDS.values())):
             assert re.fullmatch(r"[a-z_0-9]+(/[a-z_0-9]+)+", key), f"{key} is not namespace/name"
             assert isinstance(value, str) or np.ndim(value) == 0, f"{key} is no scalar"
-            assert f"`{key}`" in page, f"docs/systems/{name}.md does not explain `{key}`"
+            assert f"`{key}`" in page, f"docs/systems/{catalogue.page(name)}.md does not explain `{key}`"
 
 
 def test_options_have_types_defaults_and_descriptions(name):
@@ -146,6 +146,6 @@ def test_its_page_and_its_claim_test_exist_and_about_is_well_formed(name):
     assert entry.pillar
     assert all(isinstance(paper, int) and 1 <= paper <= 50 for paper in entry.papers)
     assert all(isinstance(extra, str) for extra in entry.needs)
-    assert (ROOT / "docs" / "systems" / f"{name}.md").exists()
-    claim = (ROOT / "tests" / "claims" / f"test_{name}.py").read_text()
+    assert (ROOT / "docs" / "systems" / f"{catalogue.page(name)}.md").exists()
+    claim = (ROOT / "tests" / "claims" / f"test_{catalogue.page(name)}.py").read_text()
     assert "pytest.mark.claims" in claim

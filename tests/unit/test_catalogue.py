@@ -97,3 +97,33 @@ def test_options_that_make_does_not_have_are_refused(own):
         catalogue.check(module, {"scales": 2.0})
     with pytest.raises(UsageError, match="no option `pool`"):
         catalogue.check(module, {"pool": 1})
+
+
+TWO = """PAPER, PAPER_DEEP = {"scale": 3.0}, {"scale": 4.0}
+
+def make(scale: float = 1.0):
+    return scale
+
+def make_deep(scale: float = 2.0):
+    "A deep walk."
+    return -scale
+"""
+
+
+def test_a_second_make_of_a_file_is_a_variant_with_parts_of_its_own(own):
+    path = own("two_walks", TWO)
+    first, deep = catalogue.find(path), catalogue.find(f"{path}:deep")
+    assert (first.make(), deep.make()) == (1.0, -2.0)
+    assert (first.PAPER, deep.PAPER) == ({"scale": 3.0}, {"scale": 4.0})
+    assert deep.CLAIM == ()
+    assert catalogue.address(f"{path}:deep") == f"{path}:deep"
+    with pytest.raises(UsageError, match="did you mean `deep`"):
+        catalogue.find(f"{path}:deeep")
+
+
+def test_entries_name_the_variants_after_their_system(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalogue, "SYSTEMS", tmp_path)
+    (tmp_path / "two.py").write_text(TWO)
+    assert [(entry.name, entry.title) for entry in catalogue.entries()] == [("two", "two"), ("two:deep", "A deep walk")]
+    assert (catalogue.page("two:deep"), catalogue.label("two:deep")) == ("two", "two-deep")
+    assert catalogue.label("a/walk.py") == "walk"
