@@ -23,6 +23,7 @@ EXTRAS = {
     "minigrid": ("minigrid",),
     "report": ("plotly", "PIL"),
     "bench": ("ribs", "qdax", "evosax"),
+    "parity": ("gymnasium", "Box2D"),
 }
 """Each extra of the package and the modules that it brings."""
 COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
