@@ -5,6 +5,7 @@ landing, walkers part for good, as do two that differ by a hair in Box2D itself:
 trace.  The tolerances are some half more than what was measured; `docs/walker.md` has that.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -12,11 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from aiga.envs.box2d import Box2DWalker
 from aiga.envs.hills import Hills, HillsState, poses
 from aiga.envs.links import LENGTH, MASSES
 from aiga.envs.terrain import Terrain
 from aiga.envs.walker import LIMITS, bent
-from tests.golden.record_walker import GROUNDS, begun, lift, passive, read, recorded, thrown, walking
+from tests.golden.record_walker import FILE, GROUNDS, begun, lift, passive, read, recorded, thrown, walking
 
 HORIZON = 25
 JOINTS = ((0, 1, -8 / 30), (1, 2, -LENGTH / 2), (0, 3, -8 / 30), (3, 4, -LENGTH / 2))
@@ -271,3 +273,22 @@ def test_hulls_stay_together_where_box2d_tears_a_leg_apart(compared):
     apart = np.concatenate([seen.hull(5) for seen in torn])
     assert len(apart) > 100
     assert share(apart < 0.05) > 0.9
+
+
+def test_a_policy_that_was_trained_in_hills_alone_walks_to_the_end_in_box2d():
+    """It returns 323 in `Hills` on flat ground; see `docs/walker.md` for how it was trained, and for other grounds."""
+    with np.load(FILE.with_name("walker_policy.npz")) as file:
+        weights = file["mean"]
+    sizes = (24, 40, 40, 4)
+    layers = []
+    for before, after in pairwise(sizes):
+        matrix, bias, weights = np.split(weights, [before * after, (before + 1) * after])
+        layers.append((matrix.reshape(after, before), bias))
+
+    def policy(x):
+        for matrix, bias in layers:
+            x = np.tanh(matrix @ x + bias)
+        return x
+
+    walker = Box2DWalker(GROUNDS["flat"])
+    assert min(walker.play(policy, seed).total for seed in range(3)) > 300
