@@ -5,5 +5,17 @@ from aiga.runs.claims import claim
 
 @pytest.mark.claims
 def test_poet_solves_what_cannot_be_learnt_directly(tmp_path):
-    """Wang et al. (2019), sections 4.2 and 4.3: neither by ES in that world nor through a curriculum of worlds."""
+    """Wang et al. (2019): neither through a curriculum of worlds that leads there, nor by ES in that world itself."""
     assert claim("poet", seeds=3, out=tmp_path / "runs").holds
+
+
+@pytest.mark.claims
+def test_without_transfer_fewer_and_easier_worlds_are_solved(tmp_path):
+    """Wang et al. (2019): POET without transfer."""
+    assert claim("poet", seeds=3, which=2, out=tmp_path / "runs").holds
+
+
+@pytest.mark.claims
+def test_enhanced_poet_makes_and_solves_more_new_worlds(tmp_path):
+    """Wang et al. (2020): ANNECS grows where that of POET does not."""
+    assert claim("poet:enhanced", seeds=3, out=tmp_path / "runs").holds
