@@ -58,9 +58,9 @@ class Rows(NamedTuple):
     coupling: Float[Array, "r r b"]
     """How a unit impulse at one changes the relative velocity at another."""
 
-    def relative(self, speeds: Float[Array, "7 b"]) -> list[Array]:
+    def relative(self, speeds: Float[Array, "7 b"]) -> Float[Array, "r b"]:
         """The relative velocities."""
-        return [_dot(row, speeds) for row in self.jacobian]
+        return _dot(self.jacobian.swapaxes(0, 1), speeds)
 
     def answer(self, impulses: list[Array]) -> Float[Array, "7 b"]:
         """What some impulses, at the first constraints, change of the velocities."""
@@ -87,15 +87,14 @@ def advanced(
     """
     at = pivots(body)
     inverse = _inverse(_inertia(at.cos, at.sin))
-    momentum = _momentum(body, at)
-    spins = [_dot(row, momentum) for row in inverse]
-    free = jnp.stack([body.velocity[0], body.velocity[1] - DT * GRAVITY, *spins])
+    fall = jnp.array([0.0, -DT * GRAVITY])[:, None]
+    free = jnp.concatenate([body.velocity + fall, _dot(inverse, _momentum(body, at))])
     contacts = touching(at, terrain, which)
     rows = _rows(at, inverse, contacts)
     impulses = _impulses(rows.relative(free), rows.coupling, action, body.angle, contacts.gap)
     speeds = free + rows.answer(impulses)
     still = jnp.zeros_like(speeds[0])
-    straight = jnp.stack([still, still, *_straightened(at, DT * speeds[2:], inverse)])
+    straight = jnp.concatenate([jnp.stack([still, still]), _straightened(at, DT * speeds[2:], inverse)])
     shifts = _corrections(rows.relative(speeds + straight / DT), rows, body.angle, contacts.gap)
     moved = DT * (speeds + shifts) + straight
     after = Body(body.centre + moved[:2], body.angle + moved[2:], speeds[:2], speeds[2:])
@@ -130,7 +129,7 @@ def _along(cos: Array, sin: Array, x: Array, y: Array) -> Float[Array, "5 b"]:
     return jnp.asarray(cos * across + sin * up)
 
 
-def _straightened(at: Pivots, turn: Float[Array, "5 b"], inverse: list[list[Array]]) -> list[Array]:
+def _straightened(at: Pivots, turn: Float[Array, "5 b"], inverse: Float[Array, "5 5 b"]) -> Float[Array, "5 b"]:
     """How much more the links turn when they first move straight on and are then brought together, as in Box2D.
 
     Links that turn about each other leave the straight lines of their velocities.  To bring them together again, in
@@ -139,11 +138,10 @@ def _straightened(at: Pivots, turn: Float[Array, "5 b"], inverse: list[list[Arra
     cos, sin = at.cos * jnp.cos(turn) - at.sin * jnp.sin(turn), at.sin * jnp.cos(turn) + at.cos * jnp.sin(turn)
     x, y = at.cos - turn * at.sin - cos, at.sin + turn * at.cos - sin
     # Turning moves a vector to its left: the part of (x, y) along that is minus x by the sine and y by the cosine.
-    pull = _along(cos, sin, y, -x)
-    return [_dot(row, pull) for row in inverse]
+    return _dot(inverse, _along(cos, sin, y, -x))
 
 
-def _inverse(lower: list[list[Array]]) -> list[list[Array]]:
+def _inverse(lower: list[list[Array]]) -> Float[Array, "5 5 b"]:
     """Of a symmetric positive definite matrix, of which the lower triangle is given, by Cholesky's decomposition."""
     n = len(lower)
     factor: list[list[Array]] = []  # of its inverse triangle: the diagonal is inverted
@@ -160,7 +158,7 @@ def _inverse(lower: list[list[Array]]) -> list[list[Array]]:
         [_dot([triangle[k][i] for k in range(i, n)], [triangle[k][j] for k in range(i, n)]) for j in range(i + 1)]
         for i in range(n)
     ]
-    return [[full[max(i, j)][min(i, j)] for j in range(n)] for i in range(n)]
+    return jnp.stack([jnp.stack([full[max(i, j)][min(i, j)] for j in range(n)]) for i in range(n)])
 
 
 def _dot(one: Any, other: Any) -> Array:
@@ -175,7 +173,7 @@ HOLDS = np.array([[link in CHAINS[own] for own, _ in PLACES] for link in range(5
 OWN = np.array([[link == own for own, _ in PLACES] for link in range(5)])
 
 
-def _rows(at: Pivots, inverse: list[list[Array]], contacts: Contacts) -> Rows:
+def _rows(at: Pivots, inverse: Float[Array, "5 5 b"], contacts: Contacts) -> Rows:
     # Where the chain goes on from each link: the next anchor; or the contact, if it is the link's own.
     following = (at.hip, at.knees[0], at.knees[0], at.knees[1], at.knees[1])
     levers = []
@@ -191,14 +189,13 @@ def _rows(at: Pivots, inverse: list[list[Array]], contacts: Contacts) -> Rows:
         bending[k, 2 + parent], bending[k, 2 + child] = -1, 1
     bending = jnp.broadcast_to(bending, (4, 7, turning.shape[-1]))
     jacobian = jnp.concatenate([bending, jnp.concatenate([jnp.moveaxis(along, 0, 1), turning], axis=1)])
-    matrix = jnp.stack([jnp.stack(row) for row in inverse])
-    response = sum(matrix[j] * jacobian[:, 2 + j, None] for j in range(5))
+    response = _dot(inverse, jacobian.swapaxes(0, 1)[2:, :, None])
     response = jnp.concatenate([jacobian[:, :2] / MASSES.total, response], axis=1)
     return Rows(jacobian, response, _dot(jacobian.swapaxes(0, 1)[:, :, None], response.swapaxes(0, 1)[:, None]))
 
 
 def _impulses(
-    free: list[Array],
+    free: Float[Array, "r b"],
     coupling: Float[Array, "r r b"],
     action: Float[Array, "4 b"],
     angle: Float[Array, "5 b"],
@@ -245,7 +242,7 @@ def bent(angle: Float[Array, "5 *b"]) -> list[Array]:
 
 
 def _corrections(
-    relative: list[Array], rows: Rows, angle: Float[Array, "5 b"], gap: Float[Array, "c b"]
+    relative: Float[Array, "r b"], rows: Rows, angle: Float[Array, "5 b"], gap: Float[Array, "c b"]
 ) -> Float[Array, "7 b"]:
     """Velocities that bring what is violated, and will still be after the step, back to the slop in one step."""
     n = 4 + len(PLACES)
