@@ -359,7 +359,8 @@ PAPER = {
 PAPER_ENHANCED = {**PAPER, "capacity": 40, "mutate_every": 150}
 
 
-DIRECTLY = {"limit": 3_000_000}
+OFTEN = {"transfer_every": 4}
+DIRECTLY = {**OFTEN, "limit": 1_500_000}
 CLAIM = (
     Claim(
         statement="POET solves worlds to which a curriculum does not lead with as many steps again.",
@@ -374,9 +375,9 @@ CLAIM = (
         statement="Without transfer, fewer and easier worlds are solved in as many iterations.",
         source="Wang et al. 2019, POET without transfer",
         metric="poet/difficulty_solved",
-        treatment={},
-        control={"transfer": "none"},
-        steps=40,
+        treatment=OFTEN,
+        control={**OFTEN, "transfer": "none"},
+        steps=24,
         also=("poet/solved", "poet/hardest_solved", "poet/env_steps"),
     ),
 )
@@ -384,9 +385,9 @@ CLAIM_ENHANCED = Claim(
     statement="Enhanced POET makes and solves more new worlds than POET.",
     source="Wang et al. 2020, ANNECS",
     metric="poet/annecs",
-    treatment={},
-    control={"world": "obstacles", "novelty": "genome", "transfer": "best"},
-    steps=40,
+    treatment=OFTEN,
+    control={**OFTEN, "world": "obstacles", "novelty": "genome", "transfer": "best"},
+    steps=24,
     also=("poet/worlds", "poet/solved", "poet/env_steps"),
 )
 
