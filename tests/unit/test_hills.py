@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aiga.envs.hills import RAYS, SIGHT, Hills, HillsState, poses
-from aiga.envs.links import Body, pivots
+from aiga.envs.links import MASSES, Body, pivots
 from aiga.envs.terrain import CELLS, HEIGHT, STEP, flat, of_heights, of_polyline
 from aiga.envs.walker import DT, GRAVITY, JOINTS, LIMITS, bent, kinetic
 
@@ -18,6 +18,11 @@ LOW = of_heights(jnp.full(CELLS, -100.0))
 @pytest.fixture(scope="module")
 def step():
     return jax.jit(ENV.step)
+
+
+@pytest.fixture(scope="module")
+def move():
+    return jax.jit(jax.vmap(ENV.step, (None, 0, 0, None)))
 
 
 def begun(terrain=None, seed=0) -> HillsState:
@@ -82,9 +87,8 @@ def test_the_centre_of_mass_falls_freely_whatever_the_motors_do(step):
     assert np.allclose(state.centre[0] - start.centre[0], 10 * DT * start.velocity[0], atol=1e-4)
 
 
-def test_without_motors_turning_loses_energy_in_the_air(step):
+def test_without_motors_turning_loses_energy_in_the_air(move):
     state = thrown(0)
-    move = jax.jit(jax.vmap(ENV.step, (None, 0, 0, None)))
     first = before = turning(state)
     for _ in range(60):
         state = move(jax.random.key(0), state, jnp.zeros((32, 4)), LOW).state
@@ -92,6 +96,24 @@ def test_without_motors_turning_loses_energy_in_the_air(step):
         assert (after <= 1.002 * before).all()  # what moves joints back from beyond their ends
         before = after
     assert (after < first).all()
+
+
+def test_what_is_dropped_never_has_more_energy_than_before(move):
+    state = thrown(3)
+    state = state._replace(centre=jnp.array([20.0, HEIGHT + 3.0]) + 0 * state.centre)  # above the ground
+
+    @jax.jit
+    def energy(state):
+        motion = 0.5 * MASSES.total * (state.velocity**2).sum(axis=1)
+        return turning(state) + motion + MASSES.total * GRAVITY * state.centre[:, 1]
+
+    first = most = energy(state)
+    ground, key, still = flat(), jax.random.key(0), jnp.zeros((32, 4))
+    for _ in range(100):
+        state = move(key, state, still, ground).state
+        most = jnp.maximum(most, energy(state))
+    assert (most <= first + 0.1).all()  # J; what comes out of the ground is lifted a little
+    assert (energy(state) < 0.75 * first).all()
 
 
 def test_joints_stay_within_their_limits_and_a_step(step):
