@@ -73,10 +73,19 @@ TREE = (
 TRAVELLED = " Dark: the way on which the agent of the film came to its world."
 
 
+class Arrival(NamedTuple):
+    """An agent came to a world."""
+
+    when: tuple[float, float]
+    """Step, and the part of it: births come one after another, then all transfers at once."""
+    source: int
+
+
 def way_of(world: int, worlds: Sequence[World], transfers: Sequence[Transfer]) -> list[Stop]:
     """The worlds that the agent of a world has been in, the first one first.
 
-    A world is born with a copy of its parent's agent.  Agents that move in an iteration are those from before it.
+    A world is born with the agent that comes to it first in that iteration, by default a copy of its parent's.  Births
+    are before all other transfers of an iteration, and these move agents from before any of them.
     """
     return ways(worlds, transfers)[world]
 
@@ -84,21 +93,30 @@ def way_of(world: int, worlds: Sequence[World], transfers: Sequence[Transfer]) -
 def ways(worlds: Sequence[World], transfers: Sequence[Transfer]) -> dict[int, list[Stop]]:
     """`way_of` every world, in the order of birth."""
     known = {world.id: world for world in sorted(worlds, key=lambda world: world.born)}
-    arrivals: dict[int, list[Transfer]] = {}
-    for transfer in sorted(transfers, key=lambda transfer: transfer.step):
-        if transfer.source != transfer.target:
-            arrivals.setdefault(transfer.target, []).append(transfer)
+    places = {world: place for place, world in enumerate(known)}
+    moves = [move for move in transfers if move.source != move.target]
+    first = births(worlds, moves)
+    arrivals: dict[int, list[Arrival]] = {}
+    for move in moves:
+        part = places[move.target] if move == first.get(move.target) else inf
+        arrivals.setdefault(move.target, []).append(Arrival((move.step, part), move.source))
     return {world: _way(world, known, arrivals) for world in known}
 
 
-def _way(world: int, known: Mapping[int, World], arrivals: Mapping[int, Sequence[Transfer]]) -> list[Stop]:
+def births(worlds: Sequence[World], transfers: Sequence[Transfer]) -> dict[int, Transfer]:
+    """With which transfer worlds were born: the first to each in the iteration of its birth."""
+    born = {world.id: world.born for world in worlds}
+    return {move.target: move for move in reversed(transfers) if move.step == born.get(move.target)}
+
+
+def _way(world: int, known: Mapping[int, World], arrivals: Mapping[int, Sequence[Arrival]]) -> list[Stop]:
     stops: list[Stop] = []
-    now = inf
+    now = (inf, inf)
     while world in known:
-        earlier = [one for one in arrivals.get(world, ()) if one.step < now]
-        came = earlier[-1] if earlier else Transfer(known[world].born, known[world].parent, world)
-        stops.append(Stop(came.step, world))
-        world, now = came.source, min(now, came.step)
+        earlier = sorted((one for one in arrivals.get(world, ()) if one.when < now), key=lambda one: one.when)
+        came = earlier[-1] if earlier else Arrival((known[world].born, inf), known[world].parent)
+        stops.append(Stop(int(came.when[0]), world))
+        world, now = came.source, min(now, came.when)
     return stops[::-1]
 
 
@@ -125,9 +143,10 @@ def exchange(worlds: Sequence[World], transfers: Sequence[Transfer]) -> Figure:
     figure.update_xaxes(title="from world", **square)
     figure.update_yaxes(title="to world", scaleanchor="x", **square)
     style(figure, height=560, width=680, showlegend=False)
+    born = sum(birth.source in names for birth in births(worlds, transfers).values())
     caption = (
-        f"{counts.total():,} agents replaced that of another world. A circle: where the present agent of a world came "
-        "from."
+        f"{counts.total() - born:,} agents replaced that of another world, {born:,} were the first of a new one. "
+        "A circle: where the present agent of a world came from."
     )
     return Figure("Transfers", caption, figure)
 

@@ -128,6 +128,27 @@ def test_a_newborn_may_get_another_worlds_agent():
     assert way_of(13, FAMILY, []) == [Stop(0, 10), Stop(200, 11), Stop(600, 13)]
 
 
+def test_births_are_before_the_transfers_of_their_iteration():
+    family = [world(0, -1, 0), world(1, 0, 4), world(2, 0, 8)]
+    swap = [Transfer(4, 0, 1), Transfer(8, 1, 2), Transfer(8, 2, 0)]
+    assert way_of(0, family, swap) == [Stop(0, 0), Stop(4, 1), Stop(8, 2), Stop(8, 0)]
+    assert way_of(2, family, swap) == [Stop(0, 0), Stop(4, 1), Stop(8, 2)]
+    replaced = [*swap, Transfer(8, 0, 2)]
+    assert way_of(0, family, replaced) == way_of(0, family, swap), "with the agent that the world was born with"
+    assert way_of(2, family, replaced) == [Stop(0, 0), Stop(8, 2)]
+    before = [*swap[:2], Transfer(8, 0, 1)]
+    assert way_of(2, family, before) == [Stop(0, 0), Stop(4, 1), Stop(8, 2)], "not with one that came to 1 later"
+
+
+def test_a_world_may_be_born_with_the_agent_of_one_born_in_the_same_iteration():
+    family = [world(0, -1, 0), world(1, 0, 8), world(2, 0, 8)]
+    twins = [Transfer(8, 0, 1), Transfer(8, 1, 2)]
+    assert way_of(2, family, twins) == way_of(2, family, twins[::-1]) == [Stop(0, 0), Stop(8, 1), Stop(8, 2)]
+    assert way_of(2, family, twins[1:]) == [Stop(0, 0), Stop(8, 1), Stop(8, 2)], "1 with its parent's"
+    circle = [Transfer(8, 2, 1), Transfer(8, 1, 2)]
+    assert [stop.world for stop in way_of(2, family, circle)] == [0, 2, 1, 2], "and there is an end"
+
+
 def test_a_transfer_from_a_world_that_is_not_born_does_not_go_round_for_ever():
     assert [stop.world for stop in way_of(11, FAMILY, [Transfer(100, 13, 11)])] == [10, 11, 13, 11]
 
@@ -161,6 +182,15 @@ def test_transfers_are_counted_from_world_to_world():
     assert np.isfinite(table).sum() == 3
     assert list(zip(came.x, came.y, strict=True)) == [(2, 1), (1, 2), (2, 3)]
     assert figure.caption.startswith("4 agents"), "that from a world that is not known is not among them"
+
+
+def test_the_first_agent_of_a_world_replaced_none():
+    swap = [Transfer(200, 10, 11), Transfer(200, 11, 12), Transfer(200, 10, 12), Transfer(300, 12, 11)]
+    figure = worlds.exchange(FAMILY, [*swap, Transfer(600, 99, 13)])
+    assert figure.caption.startswith("2 agents replaced that of another world, 2 were the first of a new one. ")
+    assert np.nansum(figure.content.data[0].z) == 4, "births and transfers are in the table"
+    figure = worlds.exchange(FAMILY, MOVES)
+    assert figure.caption.startswith("3 agents replaced that of another world, 0 were the first of a new one. ")
 
 
 def test_the_ways_of_active_agents_are_told_in_a_table():
