@@ -93,7 +93,10 @@ class Choices(NamedTuple):
 
 
 def of_polyline(x: Float[Array, "*w n"], y: Float[Array, "*w n"]) -> Terrain:
-    """From at most `VERTICES` vertices, x not decreasing."""
+    """From at most `VERTICES` vertices, x not decreasing.
+
+    A walker sees and feels ground of up to two vertices a cell; of one that is denser, only a part.
+    """
     if x.shape[-1] > VERTICES:
         raise UsageError(f"The ground has {x.shape[-1]} vertices and room for {VERTICES}; give fewer.")
     padding = [(0, 0)] * (x.ndim - 1) + [(0, VERTICES - x.shape[-1])]
@@ -134,8 +137,8 @@ def mutated(key: Key, obstacles: Obstacles, kinds: tuple[str, ...] = ("roughness
     The first mutation gives a kind of obstacle its least size.  Those that follow move one or both ends of its interval
     a step up or down, as far as that is allowed, each way with equal chance.  Sizes are multiples of 0.1.
     """
-    if unknown := set(kinds) - {"roughness", *_SIZES}:
-        raise UsageError(f"Obstacles have no {unknown.pop()!r} to mutate; choose among roughness, {', '.join(_SIZES)}.")
+    if unknown := set(kinds) - set(KINDS):
+        raise UsageError(f"Obstacles have no {unknown.pop()!r} to mutate; choose among {', '.join(KINDS)}.")
     roughness, *ends = jax.random.split(key, 1 + len(_SIZES))
     found = obstacles
     if "roughness" in kinds:
@@ -157,6 +160,8 @@ _SIZES = {
     "stairs": ((4, 2, 50), {"stair_width": (4, 5), "stair_steps": (1, 2)}),
 }
 """Least upper end, step and most, in tenths of a cell; what is set when the first comes, and does not mutate."""
+KINDS = ("roughness", *_SIZES)
+"""What mutation can change."""
 
 
 def _moved(key: Key, interval: Float[Array, "2"], least: int, step: int, most: int) -> Float[Array, "2"]:

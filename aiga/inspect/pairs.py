@@ -28,7 +28,7 @@ def pictured(run: Run, everyone: Pairs, walk: Walk, goal: float) -> list[Figure]
     ]
     curves = {title: run.metric(name) for title, name in CURVES.items()}
     film = _walk(everyone, walk) if isinstance(walk.env, Hills) else None
-    iterations = len(run.metric("poet/worlds").steps)
+    iterations = int(run.state.iteration)
     return worlds.figures(run.media, shown, moves, curves, iterations=iterations, goal=goal, walk=film)
 
 
@@ -40,10 +40,10 @@ def _world(number: int, pair: Pairs, names: dict[tuple[int, int], int]) -> world
 
 
 def _walk(everyone: Pairs, walk: Walk) -> worlds.Walk:
-    """The agent of the hardest world that is solved, or, if none is, of the one with the best score."""
+    """The champion of the hardest world that is solved, or, if none is, of the one with the best score."""
     worth = np.where(everyone.solved >= 0, everyone.difficulty, -1.0)
-    row = int(np.lexsort((everyone.score, worth))[-1])
-    states, length, score = recorded(walk, jax.random.key(0), everyone.cloud.mean[row], take(everyone.course, row))
+    row = int(np.lexsort((everyone.best, worth))[-1])
+    states, length, score = recorded(walk, jax.random.key(0), everyone.champion[row], take(everyone.course, row))
     return worlds.Walk(row, np.asarray(poses(states))[:length], score)
 
 

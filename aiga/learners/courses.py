@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from aiga.core.errors import UsageError
 from aiga.core.protocols import Env, Key
 from aiga.envs import terrain
 from aiga.envs.hills import Hills
@@ -35,6 +36,8 @@ class Courses(NamedTuple):
 
 def obstacles(kinds: tuple[str, ...], horizon: int) -> Courses:
     """POET's: grass of some roughness, with pits, stumps and stairs; mutations change those of `kinds`."""
+    if not kinds or not set(kinds) <= set(terrain.KINDS):
+        raise UsageError(f"`kinds` is {kinds}: give some of {', '.join(terrain.KINDS)}.")
     env = Hills(horizon)
     mutate = partial(terrain.mutated, kinds=kinds)
     return Courses(env, env.features, env.actions, _plain, mutate, terrain.obstacle_course, _described, of_obstacles)

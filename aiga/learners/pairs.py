@@ -14,8 +14,7 @@ from aiga.learners.courses import Courses
 from aiga.strategies.openai_es import ESState, centred_ranks
 
 REMEMBERED = 5
-"""Scores of an agent."""
-
+"""Scores in a world, of whoever was its agent then."""
 
 NONE = np.array([NOBODY])
 
@@ -43,10 +42,14 @@ class Pairs(NamedTuple):
     """World that it was in then."""
     score: Float[Any, " n"]
     """The agent's, lately."""
+    best: Float[Any, " n"]
+    """The highest score of an agent in this world."""
+    champion: Float[Any, "n d"]
+    """That agent, as it was then."""
     recent: Float[Any, "n 5"]
     """The last after steps of ES in this world; NaN before there were so many."""
     fresh: Bool[Any, " n"]
-    """When the world was admitted, it was too easy for no agent so far, retired or not."""
+    """When the world was admitted, it was too easy for no agent so far, retired or not; the first was not admitted."""
     solved: Int[Any, " n"]
     """The first iteration in which an agent solved it; -1: none so far."""
     retired: Int[Any, " n"]
@@ -78,7 +81,7 @@ def _row(made: tuple[Any, ...], world: np.ndarray, parent: np.ndarray, cloud: ES
     cloud = jax.tree.map(np.asarray, cloud)
     return Pairs(
         genome, seed, course, vector, difficulty, world[None], parent[None], cloud, NONE, NONE,
-        recent[:, 0], recent, np.ones(1, bool), nothing, nothing,
+        recent[:, 0], np.full(1, -np.inf, np.float32), cloud.mean, recent, np.zeros(1, bool), nothing, nothing,
     )  # fmt: skip
 
 
@@ -133,8 +136,13 @@ def settled(pairs: Pairs, row: int, cloud: ESState, score: Any, giver: Pairs) ->
 
 def scored(pairs: Pairs, score: Float[Any, " n"], iteration: int, goal: float) -> Pairs:
     """The pairs with their agents' scores; who reaches the goal has solved the world."""
-    first = (pairs.solved < 0) & (score >= goal)
-    return pairs._replace(score=score, solved=np.where(first, iteration, pairs.solved))
+    first, better = (pairs.solved < 0) & (score >= goal), score > pairs.best
+    return pairs._replace(
+        score=score,
+        solved=np.where(first, iteration, pairs.solved),
+        best=np.where(better, score, pairs.best),
+        champion=np.where(better[:, None], pairs.cloud.mean, pairs.champion),
+    )
 
 
 def ranks(scores: Float[Any, "w a"]) -> Float[Any, "w a"]:

@@ -1,7 +1,8 @@
 """Whether a hard course can be learnt directly: the controls of POET, which are given as many steps as it took.
 
-The controls of Wang et al. (2019), https://arxiv.org/abs/1901.01753: evolution strategies on the course itself, and on
-a line of courses from the first one to it (direct-path curriculum), each of which is left when it is solved.
+After the controls of Wang et al. (2019), https://arxiv.org/abs/1901.01753: evolution strategies on the course itself,
+and on a line of courses from the first one to it (direct-path curriculum).  Here the line is cut into equal shares of
+the genome, and a course is left when the agent reaches the score from which on POET's worlds have children.
 """
 
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from jaxtyping import Int
 from aiga.core.protocols import Key
 from aiga.core.trees import take
 from aiga.learners.courses import Courses
-from aiga.learners.pairs import Pairs, rebuilt
+from aiga.learners.pairs import Pairs, rebuilt, scored
 from aiga.learners.walkers import Walkers
 from aiga.strategies.openai_es import OpenAIES
 
@@ -53,14 +54,14 @@ def begun(trial: Trial, everyone: Pairs, courses: Courses, control: str) -> Tria
 async def practised(
     key: Key, trial: Trial, courses: Courses, strategy: OpenAIES, walkers: Walkers, goal: float, episodes: int
 ) -> Trial:
-    """Some generations later."""
+    """Some generations later; the learner's champion is its best on the present course."""
     for turn in jax.random.split(key, GENERATIONS):
         advance, judge = jax.random.split(turn)
         cloud = await walkers.advance(advance, strategy, trial.learner.cloud, trial.learner.course)
-        trial = trial._replace(learner=trial.learner._replace(cloud=cloud))
-        if trial.stage < STAGES:
-            score = await walkers.judge(judge, cloud.mean, trial.learner.course, episodes)
-            trial = _at(trial, trial.stage + 1, courses) if score[0] >= goal else trial
+        score = await walkers.judge(judge, cloud.mean, trial.learner.course, episodes)
+        trial = trial._replace(learner=scored(trial.learner._replace(cloud=cloud), score, 0, goal))
+        if trial.stage < STAGES and score[0] >= goal:
+            trial = _at(trial, trial.stage + 1, courses)
     return trial._replace(steps=trial.steps + walkers.steps)
 
 

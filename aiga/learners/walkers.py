@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from aiga.core.errors import UsageError
@@ -16,10 +17,13 @@ from aiga.core.protocols import Candidates, Env, Evaluation, Key, Pool
 from aiga.core.trees import Layout, take
 from aiga.learners.episodes import play
 from aiga.nn.mlp import MLP, mlp, tanh
+from aiga.strategies.noise import NoiseTable
 from aiga.strategies.openai_es import ESState, OpenAIES
 
 TRAINED = Path(__file__).parent / "walker.npz"
 """A walker that was trained on flat ground."""
+AT_ONCE = 2**14
+"""Candidates of proposals that are in memory together."""
 
 
 class Walk(NamedTuple):
@@ -105,7 +109,12 @@ class Walkers(NamedTuple):
         if not asked.size:
             return Offers(guests.mean[asked], score[asked], asked)
         theirs = take(courses, asked)
-        stepped = (await self.advance(improve, strategy, take(guests, asked), theirs)).mean
+        blocks = np.array_split(np.arange(len(asked)), -(-len(asked) * 2 * strategy.pairs // AT_ONCE))
+        turns = []
+        for block in blocks:
+            turn = jax.random.fold_in(improve, block[0])
+            turns.append(await self.advance(turn, strategy, take(guests, asked[block]), take(theirs, block)))
+        stepped = np.concatenate([turn.mean for turn in turns])
         after = await self.judge(again, stepped, theirs, times)
         if bar is not None:
             return Offers(stepped, after, asked)
@@ -205,6 +214,47 @@ def beginner(size: int, start: str) -> Beginner:
             f"the trained walker has {known.size:,} weights, not {size:,}: give `hidden` 40, or `start` scratch."
         )
     return Beginner(size, jnp.asarray(known))
+
+
+def strategy_of(
+    size: int,
+    start: str,
+    pairs: int,
+    sigma: tuple[float, float, float],
+    learning_rate: tuple[float, float, float],
+    l2: float,
+    table: int,
+) -> OpenAIES:
+    """POET's evolution strategy, whose genomes are vectors; its noise and its steps decay.
+
+    Args:
+        size: Numbers of a genome.
+        start: `scratch` or `trained`.
+        pairs: Mirrored pairs of candidates.
+        sigma: Deviation of the noise: at first, what each step multiplies it with, and the least.
+        learning_rate: Likewise.
+        l2: How strongly weights are pulled to zero.
+        table: Numbers of the noise table.
+    """
+    for name, values in (("sigma", sigma), ("learning_rate", learning_rate)):
+        if len(values) != 3 or not (values[0] > 0 and 0 < values[1] <= 1 and 0 <= values[2] <= values[0]):
+            raise UsageError(f"`{name}` is {values}: give a number above 0, a factor of at most 1, and the least.")
+    if not l2 >= 0:
+        raise UsageError(f"`l2` is {l2}: give 0 or more.")
+    if table < size:
+        raise UsageError(f"`table` is {table:,}, but an agent has {size:,} weights: give tens of times as many.")
+    return OpenAIES(
+        NoiseTable.make(table),
+        Layout.of(jnp.zeros(size)),
+        beginner(size, start),
+        pairs,
+        sigma[0],
+        optax.exponential_decay(learning_rate[0], 1, learning_rate[1], end_value=learning_rate[2]),
+        l2,
+        divide=True,
+        sigma_decay=sigma[1],
+        sigma_floor=sigma[2],
+    )
 
 
 def _present(answer: Any) -> Any:

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 import jax
 
@@ -145,6 +145,9 @@ def build(module: ModuleType, options: Mapping[str, Any], pool: Any = None) -> S
     for name in options:
         if name not in known:
             raise UsageError(f"{module.__name__} has no option {name!r}; {catalogue.suggest(name, known, '--help')}.")
+        allowed = get_args(known[name].annotation) if get_origin(known[name].annotation) is Literal else ()
+        if allowed and options[name] not in allowed:
+            raise UsageError(f"`{name}` is {options[name]!r}: give one of {', '.join(map(str, allowed))}.")
     resources = {"pool": pool} if pool is not None and "pool" in inspect.signature(module.make).parameters else {}
     return module.make(**{name: _tuples(value) for name, value in options.items()}, **resources)
 

@@ -85,6 +85,9 @@ class OpenAIES(eqx.Module):
             raise UsageError(f"an evolution strategy of {self.pairs} pairs has nothing to compare; give at least 1.")
         if isinstance(self.sigma, float | int) and not self.sigma > 0:
             raise UsageError(f"`sigma` is {self.sigma}; give a standard deviation above zero.")
+        if not (0 < self.sigma_decay <= 1 and self.sigma_floor >= 0):
+            given = f"`sigma_decay` is {self.sigma_decay} and `sigma_floor` {self.sigma_floor}"
+            raise UsageError(f"{given}: give a factor above 0 and of at most 1, and 0 or more.")
         if self.sigma_decay != 1 and self.optimiser != "adam":
             raise UsageError(f"`sigma_decay` is {self.sigma_decay}, but only Adam counts its steps: give 1, or `adam`.")
 

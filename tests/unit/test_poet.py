@@ -1,4 +1,5 @@
 import asyncio
+import inspect
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from aiga.core.protocols import Transition
 from aiga.core.trees import Layout, take
 from aiga.inspect.pairs import happened
 from aiga.learners.courses import Courses, of_obstacles
-from aiga.learners.pairs import distances, joined, ranks, settled
+from aiga.learners.pairs import distances, joined, ranks, scored, settled
 from aiga.learners.walkers import Beginner, Walk, Walkers, layout
 from aiga.runs.events import Born, Extinct, Transferred
 from aiga.runs.pools import LocalPool, Serial
@@ -248,7 +249,7 @@ def test_annecs_counts_solved_worlds_that_were_too_easy_for_no_agent_so_far():
         child = aiming(system, state, (0.15, 0.05)).active
         found = asyncio.run(system.met(a_key(), state._replace(retired=retired), child, 0, walkers()))
         after = state._replace(active=joined(state.active, found))
-        assert after.active.fresh.tolist() == [True, fresh]
+        assert after.active.fresh.tolist() == [False, fresh]  # the first world was not admitted
         assert system.report(after)["poet/annecs"] == 0, "nobody has solved it"
         solved = after._replace(active=after.active._replace(solved=np.array([-1, 7])))
         assert system.report(solved)["poet/annecs"] == int(fresh)
@@ -277,6 +278,31 @@ def test_without_transfer_there_is_none():
     _, infos = steps(system, system.init(a_key()), 0, 12)
     assert infos[-1]["poet/transfers_tried"] == 0
     assert infos[-1]["poet/active"] > 1
+    parents = {}
+    for event in (event for info in infos for event in info.values() if getattr(event, "operator", "") == "world"):
+        parents |= {
+            tuple(world.tolist()): tuple(parent.tolist())
+            for world, [parent] in zip(event.id, event.parents, strict=True)
+        }
+    moves = [event for info in infos for event in info.values() if isinstance(event, Transferred)]
+    assert moves
+    assert all(parents[move.target] == move.source for move in moves), "a new world begins with its parent's agent"
+
+
+def test_the_best_agent_of_a_world_is_kept_when_it_gets_worse():
+    system = poet()
+    pairs = aiming(system, system.init(a_key()), (0.0, 0.05)).active
+    good = scored(pairs, np.array([70.0]), 3, 65.0)
+    worse = scored(good._replace(cloud=good.cloud._replace(mean=good.cloud.mean + 1)), np.array([40.0]), 4, 65.0)
+    assert worse.best.tolist() == [70.0]
+    assert (worse.champion == pairs.cloud.mean).all()
+    assert worse.solved.tolist() == [3]
+
+
+def test_enhanced_poet_has_the_options_of_poet_and_other_defaults_of_three():
+    own, enhanced = (inspect.signature(one).parameters for one in (make, make_enhanced))
+    assert list(own) == list(enhanced)
+    assert {n for n in own if own[n].default != enhanced[n].default} == {"world", "novelty", "transfer"}
 
 
 def test_a_run_continues_from_any_iteration_as_if_it_had_not_been_interrupted(tmp_path):
@@ -360,5 +386,17 @@ def test_the_papers_settings_are_those_of_the_authors_code():
 def test_options_that_cannot_work_are_refused():
     with pytest.raises(UsageError, match="begin at 1"):
         make(capacity=0)
+    for wrong, said in (
+        ({"criterion": (5.0, 1.0)}, "the lower first"),
+        ({"kinds": ("nonsense",)}, "some of roughness, pit, stump, stairs"),
+        ({"kinds": ()}, "some of roughness"),
+        ({"admitted": 7}, "room for 6"),
+        ({"control": "scratch"}, "after which the control begins"),
+        ({"learning_rate": (-1.0, 1.0, 0.0)}, "`learning_rate` is"),
+        ({"l2": -1.0}, "0 or more"),
+        ({"table": 100}, "tens of times"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            make(**wrong)
     with pytest.raises(UsageError, match="curriculum needs worlds between"):
-        make_enhanced(control="curriculum")
+        make_enhanced(control="curriculum", limit=1)
