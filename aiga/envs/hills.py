@@ -27,7 +27,7 @@ PUSH = 5.0
 """The largest force at the hull in the first step, to either side: N."""
 HULL_MASS = 5.0 * 976 / SCALE**2
 START, PLACE = (-0.005, 0.381, -0.505, 0.384, -0.5), (4.647, 5.731)
-"""Angles of the links and place of the hull when Box2D has put the walker together, which takes it two steps."""
+"""Angles of the links and place of the hull two steps after Box2D has begun to put the walker together."""
 
 
 class HillsState(NamedTuple):
@@ -47,15 +47,14 @@ class HillsState(NamedTuple):
 
 
 class Hills(eqx.Module):
-    """Walk to the right as far as possible, upright and with little torque; 300 points for the whole way.
+    """Walk to the right as far as possible, upright and with little torque; about 300 points for the whole way.
 
     An action is four motor torques, each from -1 to 1; `params` is the ground.  An episode is over when the hull
     touches the ground (-100 points) or the walker is at either end of the course.  Any `vmap`, over candidates, over
     grounds, or over both, becomes one batch of the mechanics; candidates on one ground share it without copies.
 
-    Two things differ from BipedalWalker.  It begins an episode with legs that are out of joint, and Box2D needs a step
-    to put them together: ours are together.  And its feet are said to be in the air when they leave one of the edges
-    that the ground is made of, although they touch the next: ours are said to touch when they do.
+    Where this differs from BipedalWalker is told on the walker's page: landings, the moment an episode begins with, and
+    feet that are said to touch the ground when they do.
     """
 
     horizon: int = eqx.field(static=True, default=2000)
