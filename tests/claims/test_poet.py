@@ -4,12 +4,14 @@ from aiga.runs.claims import claim
 
 
 @pytest.mark.claims
+@pytest.mark.xfail(reason="worlds of minutes are no plateau: see the page")
 def test_poet_solves_what_cannot_be_learnt_directly(tmp_path):
     """Wang et al. (2019): neither through a curriculum of worlds that leads there, nor by ES in that world itself."""
     assert claim("poet", seeds=3, out=tmp_path / "runs").holds
 
 
 @pytest.mark.claims
+@pytest.mark.xfail(reason="worlds of minutes are solved either way: see the page")
 def test_without_transfer_fewer_and_easier_worlds_are_solved(tmp_path):
     """Wang et al. (2019): POET without transfer."""
     assert claim("poet", seeds=3, which=2, out=tmp_path / "runs").holds
