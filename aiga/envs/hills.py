@@ -25,7 +25,6 @@ AHEAD = 26
 """Vertices of the ground that the rangefinder sees at most."""
 PUSH = 5.0
 """The largest force at the hull in the first step, to either side: N."""
-HULL_MASS = 5.0 * 976 / SCALE**2
 START, PLACE = (-0.005, 0.381, -0.505, 0.384, -0.5), (4.647, 5.731)
 """Angles of the links and place of the hull two steps after Box2D has begun to put the walker together."""
 
