@@ -1,0 +1,45 @@
+"""Texts of a run: a state holds their names, sixteen bytes each, and the run's blob store holds the texts."""
+
+import hashlib
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+
+Name = UInt8[np.ndarray, "16"]
+
+
+@runtime_checkable
+class Texts(Protocol):
+    """Keeps texts by their content."""
+
+    def put(self, text: str) -> Name:
+        """Keep a text, once however often it is put."""
+        ...
+
+    def get(self, name: Name) -> str: ...
+
+
+class Memory:
+    """Texts for as long as this process lives: what a system uses that is not run by the loop."""
+
+    def __init__(self) -> None:
+        self._texts: dict[bytes, str] = {}
+
+    def put(self, text: str) -> Name:
+        name = digest(text.encode())
+        self._texts[name.tobytes()] = text
+        return name
+
+    def get(self, name: Name) -> str:
+        return self._texts[np.asarray(name).tobytes()]
+
+
+def digest(data: bytes) -> Name:
+    """The name of some content: half of its SHA-256."""
+    return np.frombuffer(hashlib.sha256(data).digest()[:16], np.uint8)
+
+
+def hexadecimal(name: Name) -> str:
+    """A name as the id of a blob."""
+    return np.asarray(name).tobytes().hex()

@@ -1,0 +1,1 @@
+"""What keeps a run within what its user allowed."""
