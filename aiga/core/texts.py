@@ -1,7 +1,7 @@
 """Texts of a run: a state holds their names, sixteen bytes each, and the run's blob store holds the texts."""
 
 import hashlib
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -23,8 +23,7 @@ class Texts(Protocol):
 class Memory:
     """Texts for as long as this process lives: what a system uses that is not run by the loop."""
 
-    def __init__(self) -> None:
-        self._texts: dict[bytes, str] = {}
+    _texts: ClassVar[dict[bytes, str]] = {}
 
     def put(self, text: str) -> Name:
         name = digest(text.encode())
