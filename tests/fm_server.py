@@ -1,18 +1,18 @@
 """A server on loopback that speaks as OpenAI's and Anthropic's do, and answers, or fails, by a script.
 
-    from tests.fm_server import Server, fail, said, text          # or `from fm_server import ...` with tests/ on the path
+    from tests.fm_server import Server, fail, said, text
 
-    def script(request):                                          # the request's JSON, as it came
+    def script(request):                               # the request's JSON, as it came
         return text("4") if "2 + 2" in said(request) else fail(429, after=0.01)
 
     with Server(script) as server:
-        fm = connect(server.model())                              # "http://127.0.0.1:PORT/v1#test-model", chat completions
-        fm = connect(server.model("anthropic"), ...)              # after `server.environment()` is in os.environ
-        ...
-    assert server.requests == {"ok": 1, "429": 1}                 # the server's own count
+        fm = connect(server.model(), backoff=0.001)    # "http://127.0.0.1:PORT/v1#test-model"
+        asyncio.run(...)
+    assert server.requests == {"ok": 1, "429": 1}      # the server's own count
 
-`Server.environment()` are the variables that send `openai:...` and `anthropic:...` here instead.  A script is called by
-one thread, one request after the other; an exception in it answers 500 and is raised again when the server closes.
+To come here as `openai:...` and `anthropic:...`, put `Server.environment()` into os.environ (`monkeypatch.setenv`).
+A script is called by one thread, one request after the other; an exception in it answers 500 and is raised again when
+the server closes.
 """
 
 import asyncio
@@ -196,7 +196,7 @@ class Server:
             tasks.add(asyncio.create_task(self._converse(reader, writer)))
 
         server = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=512)
-        self.url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._ready.set()
         await self._stop.wait()
         server.close()
@@ -314,7 +314,9 @@ def _embeddings(request: Request, tokens: int) -> dict[str, Any]:
 
 def _events(events: Sequence[tuple[str, Any]]) -> bytes:
     """Server-sent events."""
-    return "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" if name else f"data: {data}\n\n" for name, data in events).encode()
+    return "".join(
+        f"event: {name}\ndata: {json.dumps(data)}\n\n" if name else f"data: {data}\n\n" for name, data in events
+    ).encode()
 
 
 def _pieces(said: str) -> list[str]:

@@ -18,6 +18,8 @@ class Request(NamedTuple):
     """JSON schema of the reply."""
     tools: tuple[Tool, ...] = ()
     images: tuple[bytes, ...] = ()
+    shown: int = 0
+    """The place of the message that the images go with."""
     logprobs: int | None = None
     temperature: float | None = None
     max_tokens: int = 4096

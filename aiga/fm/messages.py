@@ -61,7 +61,7 @@ class Reply(NamedTuple):
     """None: not asked for, or the provider gives none."""
     usage: Usage = Usage()
     cost: float = 0.0
-    """Dollars, of all the attempts that this reply took."""
+    """Dollars, of all the attempts that this reply took when it was first given."""
     finish: Literal["stop", "length", "tool", "filter"] = "stop"
     cached: bool = False
     model: str = ""
@@ -73,7 +73,7 @@ class ModelFailed(Exception):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
-        """`rate`, `server`, `timeout`, `cut`, `malformed`, `empty`, `length`, `invalid`, `filter` or `miss`."""
+        """`rate`, `server`, `timeout`, `cut`, `malformed`, `empty`, `length`, `invalid`, `filter` or `rejected`."""
 
 
 @runtime_checkable

@@ -1,0 +1,336 @@
+"""The providers of foundation models, through pydantic-ai: one request, one answer or one classified failure.
+
+A model is named `openai:NAME`, `anthropic:NAME`, `google:NAME`, `ollama:NAME`, or by the address of any server that
+speaks OpenAI's chat completions, `http://HOST:PORT/v1#NAME`.  Keys and addresses come from the environment:
+
+| name        | key                                   | another address                                       |
+|-------------|---------------------------------------|-------------------------------------------------------|
+| `openai`    | `OPENAI_API_KEY`                      | `OPENAI_BASE_URL`                                     |
+| `anthropic` | `ANTHROPIC_API_KEY`                   | `ANTHROPIC_BASE_URL`                                  |
+| `google`    | `GOOGLE_API_KEY` or `GEMINI_API_KEY`  | `GOOGLE_GEMINI_BASE_URL`                              |
+| `ollama`    | `OLLAMA_API_KEY`, if there is one     | `OLLAMA_BASE_URL`, else `http://localhost:11434/v1`   |
+| an address  | `AIGA_FM_KEY`, if there is one        |                                                       |
+
+At another address, a missing key is no error: local servers ask for none.  Nothing here retries.
+"""
+
+import difflib
+import importlib.util
+import itertools
+import os
+import urllib.parse
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from aiga.core.errors import UsageError
+from aiga.fm.cache import Request
+from aiga.fm.messages import Message, Reply, Token, ToolCall, Usage
+
+NO_KEY = "none"
+"""What servers that ask for no key are told."""
+Finish = Literal["stop", "length", "tool", "filter"]
+FINISHES: dict[str, Finish] = {"length": "length", "content_filter": "filter"}
+IMAGE_TOKENS = 1600
+"""A picture's worst case."""
+
+
+class Place(NamedTuple):
+    """Where a model is, and what lets us in."""
+
+    provider: str
+    """`openai`, `anthropic`, `google`, `ollama` or `address`."""
+    model: str
+    url: str | None
+    key: str
+    variable: str
+    """The environment variable of the key."""
+
+
+class Provider(NamedTuple):
+    """What is particular about a provider."""
+
+    keys: tuple[str, ...]
+    """Variables that may hold the key."""
+    url: str
+    """The variable that may hold another address."""
+    extra: str
+    package: str
+
+
+PROVIDERS = {
+    "openai": Provider(("OPENAI_API_KEY",), "OPENAI_BASE_URL", "fm", "openai"),
+    "anthropic": Provider(("ANTHROPIC_API_KEY",), "ANTHROPIC_BASE_URL", "anthropic", "anthropic"),
+    "google": Provider(("GOOGLE_API_KEY", "GEMINI_API_KEY"), "GOOGLE_GEMINI_BASE_URL", "google", "google.genai"),
+    "ollama": Provider(("OLLAMA_API_KEY",), "OLLAMA_BASE_URL", "fm", "openai"),
+    "address": Provider(("AIGA_FM_KEY",), "", "fm", "openai"),
+}
+
+
+class Failure(Exception):
+    """One request failed."""
+
+    def __init__(self, kind: str, message: str, *, after: float | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.after = after
+        """Seconds that the server asks us to wait."""
+
+
+def place(name: str) -> Place:
+    """Where a model of this name is.
+
+    Raises:
+        UsageError: The name has another form, the provider is unknown, its package is missing or its key is.
+    """
+    if name.startswith(("http://", "https://")):
+        provider, url, model = "address", *name.partition("#")[::2]
+    else:
+        provider, _, model = name.partition(":")
+        url = None
+    _check_name(name, provider, model)
+    about = PROVIDERS[provider]
+    _check_installed(name, about)
+    url = url or os.environ.get(about.url) or ("http://localhost:11434/v1" if provider == "ollama" else None)
+    key = next((os.environ[variable] for variable in about.keys if os.environ.get(variable)), "")
+    if not key and url is None:
+        raise UsageError(f"`{name}` needs a key: export {about.keys[0]}=...")
+    return Place(provider, model, url, key or NO_KEY, about.keys[0])
+
+
+def _check_name(name: str, provider: str, model: str) -> None:
+    if provider == "address" and not (urllib.parse.urlsplit(name).netloc and model):
+        raise UsageError(f"`{name}` does not say which model: write http://HOST:PORT/v1#MODEL.")
+    if provider != "address" and not model:
+        names = ", ".join(f"{known}:MODEL" for known in PROVIDERS if known != "address")
+        raise UsageError(f"`{name}` is no name of a model: write {names} or http://HOST:PORT/v1#MODEL.")
+    if provider not in PROVIDERS or name.startswith("address:"):
+        near = difflib.get_close_matches(provider, PROVIDERS, 1) or ["openai"]
+        known = ", ".join(known for known in PROVIDERS if known != "address")
+        raise UsageError(
+            f"`{provider}` is no provider; there are {known}, and http://HOST:PORT/v1#MODEL: "
+            f"did you mean `{near[0]}:{model}`?"
+        )
+
+
+def _check_installed(name: str, about: Provider) -> None:
+    for package in ("pydantic_ai", about.package):
+        try:
+            found = importlib.util.find_spec(package)
+        except ModuleNotFoundError:  # of a package within a package
+            found = None
+        if found is None:
+            raise UsageError(f"`{name}` needs `{package}`, which is not installed: pip install 'aiga[{about.extra}]'.")
+
+
+async def opened(where: Place, timeout: float) -> AsyncGenerator[Any, None]:
+    """The model, with an HTTP client of its own that is closed with this generator.
+
+    A generator, since an event loop closes those that are left when it ends: nobody needs to.
+    """
+    if where.provider == "google":
+        from pydantic_ai.models.google import GoogleModel
+        from pydantic_ai.providers.google import GoogleProvider
+
+        model = GoogleModel(where.model, provider=GoogleProvider(api_key=where.key, base_url=where.url))
+        async with model:
+            yield model
+        return
+    client, model = _anthropic(where, timeout) if where.provider == "anthropic" else _openai(where, timeout)
+    try:
+        yield model
+    finally:
+        await client.close()
+
+
+def _anthropic(where: Place, timeout: float) -> tuple[Any, Any]:
+    from anthropic import AsyncAnthropic
+    from pydantic_ai.models.anthropic import AnthropicModel
+    from pydantic_ai.providers.anthropic import AnthropicProvider
+
+    client = AsyncAnthropic(api_key=where.key, base_url=where.url, max_retries=0, timeout=timeout)
+    return client, AnthropicModel(where.model, provider=AnthropicProvider(anthropic_client=client))
+
+
+def _openai(where: Place, timeout: float) -> tuple[Any, Any]:
+    from pydantic_ai.models.ollama import OllamaModel
+    from pydantic_ai.models.openai import OpenAIChatModel
+
+    client, provider = openai_client(where, timeout)
+    kind = OllamaModel if where.provider == "ollama" else OpenAIChatModel
+    return client, kind(where.model, provider=provider)
+
+
+def openai_client(where: Place, timeout: float) -> tuple[Any, Any]:
+    """A client that does not retry, and pydantic-ai's view of it."""
+    from openai import AsyncOpenAI
+    from pydantic_ai.providers.ollama import OllamaProvider
+    from pydantic_ai.providers.openai import OpenAIProvider
+    from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+
+    client = AsyncOpenAI(api_key=where.key, base_url=where.url, max_retries=0, timeout=timeout)
+    if where.provider == "openai":
+        return client, OpenAIProvider(openai_client=client)
+    if where.provider == "ollama":
+        return client, OllamaProvider(openai_client=client)
+    return client, OpenAICompatibleProvider("address", openai_client=client)
+
+
+async def ask(model: Any, where: Place, request: Request) -> Reply:
+    """Send a request once.
+
+    Raises:
+        Failure: No reply came, or none that is a reply.
+        UsageError: The key was refused, the account is empty or the model is unknown.
+    """
+    from pydantic_ai import direct
+
+    history, settings, parameters = _history(request), _settings(model, request), _parameters(model, request)
+    try:
+        response = await direct.model_request(
+            model, history, model_settings=settings, model_request_parameters=parameters
+        )
+    except Exception as error:
+        raise failure(error, where) from error
+    return _answered(model, response)
+
+
+def _settings(model: Any, request: Request) -> Any:
+    settings: dict[str, Any] = {"max_tokens": request.max_tokens, "seed": request.seed % 2**31}
+    if request.temperature is not None:
+        settings["temperature"] = request.temperature
+    if request.logprobs is not None:
+        settings |= {"openai_logprobs": True, "openai_top_logprobs": request.logprobs}
+        settings |= {"google_logprobs": True, "google_top_logprobs": request.logprobs}
+    return {name: value for name, value in settings.items() if name not in model.unsupported_settings}
+
+
+def _parameters(model: Any, request: Request) -> Any:
+    from pydantic_ai.models import ModelRequestParameters
+    from pydantic_ai.output import OutputObjectDefinition
+    from pydantic_ai.tools import ToolDefinition
+
+    tools = [
+        ToolDefinition(name=tool.name, parameters_json_schema=dict(tool.parameters), description=tool.description)
+        for tool in request.tools
+    ]
+    if request.schema is None:
+        return ModelRequestParameters(function_tools=tools)
+    native = model.profile.get("supports_json_schema_output", False)
+    wanted = OutputObjectDefinition(dict(request.schema), name=request.schema.get("title"))
+    return ModelRequestParameters(
+        function_tools=tools, output_mode="native" if native else "prompted", output_object=wanted
+    )
+
+
+def _history(request: Request) -> list[Any]:
+    """The conversation as pydantic-ai has it: turns of ours and of the model, in alternation."""
+    from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolCallPart
+
+    names = {call.id: call.name for message in request.messages for call in message.calls}
+    history: list[Any] = []
+    for answers, turns in itertools.groupby(enumerate(request.messages), lambda turn: turn[1].role == "assistant"):
+        if not answers:
+            images = ((turn, request.images if index == request.shown else ()) for index, turn in turns)
+            history.append(ModelRequest([_part(turn, shown, names) for turn, shown in images]))
+            continue
+        for _, turn in turns:
+            calls = [ToolCallPart(call.name, dict(call.arguments), call.id) for call in turn.calls]
+            history.append(ModelResponse([*([TextPart(turn.text)] if turn.text else []), *calls]))
+    return history
+
+
+def _part(message: Message, images: Sequence[bytes], names: Mapping[str, str]) -> Any:
+    from pydantic_ai.messages import BinaryContent, SystemPromptPart, ToolReturnPart, UserPromptPart
+
+    if message.role == "system":
+        return SystemPromptPart(message.text)
+    if message.role == "tool":
+        return ToolReturnPart(names.get(message.answers, "tool"), message.text, message.answers)
+    if images:
+        return UserPromptPart([message.text, *(BinaryContent(image, media_type="image/png") for image in images)])
+    return UserPromptPart(message.text)
+
+
+def _answered(model: Any, response: Any) -> Reply:
+    from pydantic_ai.messages import TextPart, ToolCallPart
+
+    calls = tuple(_call(part) for part in response.parts if isinstance(part, ToolCallPart))
+    finish: Finish = FINISHES.get(response.finish_reason, "tool" if calls else "stop")
+    return Reply(
+        text="".join(part.content for part in response.parts if isinstance(part, TextPart)),
+        calls=calls,
+        logprobs=_tokens((response.provider_details or {}).get("logprobs")),
+        usage=Usage(response.usage.input_tokens, response.usage.output_tokens),
+        cost=_price(response),
+        finish=finish,
+        model=response.model_name or model.model_name,
+    )
+
+
+def _call(part: Any) -> ToolCall:
+    """A tool call; arguments that are no JSON object come as the one argument `unreadable`."""
+    try:
+        return ToolCall(part.tool_call_id, part.tool_name, part.args_as_dict(raise_if_invalid=True))
+    except (AssertionError, ValueError):
+        return ToolCall(part.tool_call_id, part.tool_name, {"unreadable": part.args_as_json_str()})
+
+
+def _tokens(details: Any) -> tuple[Token, ...] | None:
+    if not isinstance(details, list):
+        return None
+    return tuple(
+        Token(one["token"], one["logprob"], {top["token"]: top["logprob"] for top in one["top_logprobs"]})
+        for one in details
+    )
+
+
+def _price(response: Any) -> float:
+    try:
+        return float(response.cost().total_price)
+    except (LookupError, ValueError):
+        return 0.0
+
+
+def price(where: Place, usage: Usage) -> float | None:
+    """Dollars of so many tokens by the list of genai-prices; None: the list does not know this model."""
+    import genai_prices
+
+    known: dict[str, Any] = {"provider_id": where.provider}
+    if where.provider == "address":
+        known = {"provider_api_url": where.url}
+    counted = genai_prices.Usage(input_tokens=usage.tokens_in, output_tokens=usage.tokens_out)
+    try:
+        return float(genai_prices.calc_price(counted, where.model, **known).total_price)
+    except LookupError:
+        return None
+
+
+def failure(error: Exception, where: Place) -> Exception:
+    """What pydantic-ai's exception means here."""
+    from pydantic_ai import exceptions as known
+
+    at = where.url or where.provider
+    if isinstance(error, known.ModelAuthenticationError):
+        return UsageError(f"{at} refused the key: export {where.variable}=... with one that may use {where.model}.")
+    if isinstance(error, known.ModelNotFoundError):
+        near = getattr(error, "suggested_model_id", None)
+        mend = f"did you mean {near}?" if near else "ask the provider for its names, and check the address."
+        return UsageError(f"{at} knows no model `{where.model}`: {mend}")
+    if isinstance(error, known.ModelQuotaExceededError):
+        return UsageError(f"the account at {at} has no credit left for {where.model}: add some, then `aiga resume`.")
+    if isinstance(error, known.ModelConnectionError) and error.phase == "connect":
+        return Failure("unreachable", f"nothing answers at {at}")
+    kinds = (
+        (known.ModelRateLimitError, "rate"),
+        ((known.ModelUnavailableError, known.ModelServerError), "server"),
+        (known.ModelTimeoutError, "timeout"),
+        (known.ModelConnectionError, "cut"),
+        (known.ModelRequestRejectedError, "rejected"),
+        (known.ModelHTTPError, "server"),
+        ((known.ModelAPIError, known.UnexpectedModelBehavior), "malformed"),
+        ((AttributeError, LookupError, TypeError, ValueError), "malformed"),  # of a reply in another shape
+    )
+    for classes, kind in kinds:
+        if isinstance(error, classes):
+            return Failure(kind, str(error)[:500], after=getattr(error, "retry_after", None))
+    return error
