@@ -1,0 +1,99 @@
+"""The first rung: a file system, processes, users and a network of a program's own, by bubblewrap.
+
+Only the system's programs and our interpreter are there to be read, only the program's folder to be written; the
+system calls of `seccomp` are refused, and nothing can gain privileges. Started by root, the program is a user without
+a name: root's number of processes has no limit.  https://github.com/containers/bubblewrap
+"""
+
+import contextlib
+import math
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from aiga.core.errors import UsageError
+from aiga.sandbox import launch, seccomp
+from aiga.sandbox.launch import Launch, Rung
+from aiga.sandbox.protocol import Limits
+
+INSIDE = "/box"
+NAMESPACES = ("ipc", "pid", "net", "uts", "cgroup-try")
+
+
+def rung() -> Rung:
+    """The rung, if its programs are installed; whether it holds is for the self-test."""
+    for program, package in (("bwrap", "bubblewrap"), ("prlimit", "util-linux"), ("setpriv", "util-linux")):
+        if shutil.which(program) is None:
+            raise UsageError(f"no `{program}`: apt install {package} (or dnf, pacman).")
+    return Rung("bubblewrap+seccomp", wrap)
+
+
+@contextlib.contextmanager
+def wrap(
+    argv: Sequence[str],
+    folder: Path,
+    limits: Limits,
+    *,
+    readable: Sequence[Path] = (),
+    pass_fds: Sequence[int] = (),
+    lasting: bool = False,
+) -> Iterator[Launch]:
+    """The command inside bubblewrap; `folder` comes from `launch.private_folder`."""
+    filter_fd = os.memfd_create("filter")
+    try:
+        os.write(filter_fd, seccomp.contained())
+        os.lseek(filter_fd, 0, os.SEEK_SET)
+        words = ["bwrap", "--die-with-parent", "--new-session", "--seccomp", str(filter_fd), "--hostname", "sandbox"]
+        words += [*_namespaces(), *_files(folder, limits, readable), "--", *_drop(folder), *_limits(limits, lasting)]
+        fds = (*pass_fds, filter_fd)
+        yield Launch((*words, *argv), launch.environment(INSIDE, "/tmp"), str(folder), INSIDE, fds)
+    finally:
+        os.close(filter_fd)
+
+
+def _namespaces() -> Iterator[str]:
+    """Without root, a user namespace as well; with root, the capabilities to become a nobody."""
+    yield from (f"--unshare-{name}" for name in NAMESPACES)
+    if os.getuid() != 0:
+        yield from ("--unshare-user", "--uid", "65534", "--gid", "65534")
+        return
+    yield from ("--cap-drop", "ALL")
+    for name in ("SETUID", "SETGID", "SETPCAP", "DAC_READ_SEARCH"):  # the last to enter the folder
+        yield from ("--cap-add", f"CAP_{name}")
+
+
+def _files(folder: Path, limits: Limits, readable: Sequence[Path]) -> Iterator[str]:
+    for path in map(Path, launch.SYSTEM):
+        if path.is_symlink():
+            yield from ("--symlink", os.readlink(path), str(path))
+        elif path.exists():
+            yield from ("--ro-bind", str(path), str(path))
+    for setting in launch.SETTINGS:
+        yield from ("--ro-bind-try", setting, setting)
+    size = str(max(limits.files_mb, 1) * 2**20)
+    yield from ("--proc", "/proc", "--dev", "/dev")
+    for place in ("/dev/shm", "/tmp"):
+        yield from ("--perms", "1777", "--size", size, "--tmpfs", place)
+    for path in (*launch.interpreter(), *readable):
+        for parent in reversed(path.parents[:-1]):
+            yield from ("--perms", "0755", "--dir", str(parent))
+        yield from ("--ro-bind", str(path), str(path))
+    yield from ("--bind", str(folder), INSIDE, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", INSIDE)
+
+
+def _drop(folder: Path) -> Iterator[str]:
+    """Become the folder's owner, for good."""
+    if os.getuid() == 0:
+        owner = str(folder.stat().st_uid)
+        yield from ("setpriv", "--reuid", owner, "--regid", owner, "--clear-groups")
+        yield from ("--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--no-new-privs", "--")
+
+
+def _limits(limits: Limits, lasting: bool) -> Iterator[str]:
+    """Set inside, where the number of processes is counted for this program alone."""
+    yield "prlimit"
+    if not lasting:
+        yield f"--cpu={math.ceil(limits.seconds) + 1}"
+    yield from (f"--as={limits.memory_mb * 2**20}", f"--fsize={limits.files_mb * 2**20}", "--core=0")
+    yield from (f"--nproc={limits.processes}", f"--nofile={launch.OPEN_FILES}", "--")
