@@ -18,6 +18,7 @@ from aiga.sandbox.launch import Launch, Rung
 from aiga.sandbox.protocol import Limits
 
 INSIDE = "/box"
+MEMORY = ("/tmp", "/dev/shm")
 NAMESPACES = ("ipc", "pid", "net", "uts", "cgroup-try")
 
 
@@ -26,7 +27,7 @@ def rung() -> Rung:
     for program, package in (("bwrap", "bubblewrap"), ("prlimit", "util-linux"), ("setpriv", "util-linux")):
         if shutil.which(program) is None:
             raise UsageError(f"no `{program}`: apt install {package} (or dnf, pacman).")
-    return Rung("bubblewrap+seccomp", wrap)
+    return Rung("bubblewrap+seccomp", wrap, alone=True, writable=MEMORY)
 
 
 @contextlib.contextmanager
@@ -45,7 +46,7 @@ def wrap(
         os.write(filter_fd, seccomp.contained())
         os.lseek(filter_fd, 0, os.SEEK_SET)
         words = ["bwrap", "--die-with-parent", "--new-session", "--seccomp", str(filter_fd), "--hostname", "sandbox"]
-        words += [*_namespaces(), *_files(folder, limits, readable), "--", *_drop(folder), *_limits(limits, lasting)]
+        words += [*_namespaces(), *_files(folder if not lasting else None, limits, readable), "--", *_drop(folder), *_limits(limits, lasting)]
         fds = (*pass_fds, filter_fd)
         yield Launch((*words, *argv), launch.environment(INSIDE, "/tmp"), str(folder), INSIDE, fds)
     finally:
@@ -63,7 +64,8 @@ def _namespaces() -> Iterator[str]:
         yield from ("--cap-add", f"CAP_{name}")
 
 
-def _files(folder: Path, limits: Limits, readable: Sequence[Path]) -> Iterator[str]:
+def _files(folder: Path | None, limits: Limits, readable: Sequence[Path]) -> Iterator[str]:
+    """What can be seen; without `folder`, its place is memory as well."""
     for path in map(Path, launch.SYSTEM):
         if path.is_symlink():
             yield from ("--symlink", os.readlink(path), str(path))
@@ -73,13 +75,15 @@ def _files(folder: Path, limits: Limits, readable: Sequence[Path]) -> Iterator[s
         yield from ("--ro-bind-try", setting, setting)
     size = str(max(limits.files_mb, 1) * 2**20)
     yield from ("--proc", "/proc", "--dev", "/dev")
-    for place in ("/dev/shm", "/tmp"):
+    for place in MEMORY if folder else (*MEMORY, INSIDE):
         yield from ("--perms", "1777", "--size", size, "--tmpfs", place)
     for path in (*launch.interpreter(), *readable):
         for parent in reversed(path.parents[:-1]):
             yield from ("--perms", "0755", "--dir", str(parent))
         yield from ("--ro-bind", str(path), str(path))
-    yield from ("--bind", str(folder), INSIDE, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", INSIDE)
+    if folder:
+        yield from ("--bind", str(folder), INSIDE)
+    yield from ("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", INSIDE)
 
 
 def _drop(folder: Path) -> Iterator[str]:
@@ -94,6 +98,6 @@ def _limits(limits: Limits, lasting: bool) -> Iterator[str]:
     """Set inside, where the number of processes is counted for this program alone."""
     yield "prlimit"
     if not lasting:
-        yield f"--cpu={math.ceil(limits.seconds) + 1}"
-    yield from (f"--as={limits.memory_mb * 2**20}", f"--fsize={limits.files_mb * 2**20}", "--core=0")
-    yield from (f"--nproc={limits.processes}", f"--nofile={launch.OPEN_FILES}", "--")
+        yield from (f"--cpu={math.ceil(limits.seconds) + 1}", f"--as={limits.memory_mb * 2**20}")
+    yield from (f"--fsize={limits.files_mb * 2**20}", f"--nproc={limits.processes}")
+    yield from (f"--nofile={launch.OPEN_FILES}", "--core=0", "--")

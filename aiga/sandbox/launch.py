@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from aiga.sandbox.protocol import Limits
 
-OPEN_FILES = 64
+OPEN_FILES = 128
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32")
 """What programs and their libraries are made of."""
 SETTINGS = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
@@ -55,7 +55,7 @@ class Wrap(Protocol):
         pass_fds: Sequence[int] = (),
         lasting: bool = False,
     ) -> AbstractContextManager[Launch]:
-        """`readable`: more paths to be seen; `lasting`: without a limit on processor time.
+        """`readable`: more paths to be seen; `lasting`: it limits memory and processor time of its children itself.
 
         The process ends with the thread that starts it. Leave the context when it has started.
         """
@@ -67,6 +67,10 @@ class Rung(NamedTuple):
 
     level: str
     wrap: Wrap
+    alone: bool
+    """Whether a signal to everybody reaches only what runs inside; if not, no signals can be sent at all."""
+    writable: tuple[str, ...] = ()
+    """Where a program can write besides its folder, until the launch ends."""
 
 
 def environment(inside: str, temporary: str) -> dict[str, str]:
