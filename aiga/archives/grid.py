@@ -1,8 +1,8 @@
 """An archive of elites: the best candidate for every cell of the descriptor space.
 
 Mouret & Clune (2015), https://arxiv.org/abs/1504.04909.  Which cell a descriptor belongs to is a part: `GridCells`,
-or `VoronoiCells` for CVT-MAP-Elites.  All operations are pure, have fixed shapes, and run
-inside `jax.lax.scan`.
+`BinCells` between given edges, or `VoronoiCells` for CVT-MAP-Elites.  All operations are pure, have fixed shapes, and
+run inside `jax.lax.scan`.
 """
 
 import math
@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from aiga.archives.bins import BinCells
 from aiga.archives.visits import earliest
 from aiga.archives.voronoi import VoronoiCells
 from aiga.core.errors import UsageError
@@ -83,7 +84,7 @@ class Grid(eqx.Module):
     slowly, and say which candidates are accepted; an elite is the best ever, but never below `threshold_min`.
     """
 
-    cells: GridCells | VoronoiCells
+    cells: GridCells | BinCells | VoronoiCells
     genomes: PyTree
     """The genomes of empty cells are the example that the archive was made with."""
     fitness: Float[Array, " cells"]
@@ -105,7 +106,7 @@ class Grid(eqx.Module):
     def empty(
         cls,
         example: PyTree,
-        cells: GridCells | VoronoiCells,
+        cells: GridCells | BinCells | VoronoiCells,
         *,
         parents: int = 2,
         offset: float = 0.0,
@@ -192,6 +193,22 @@ class Grid(eqx.Module):
         improvement = evaluation.fitness - jnp.where(bar == -jnp.inf, self.offset, bar)
         improvement = jnp.where(cell < nowhere, improvement, -jnp.inf)
         return archive, Placement(status, improvement, accepted, identity, cell, replaced)
+
+    def sorted_into(
+        self, cells: GridCells | BinCells | VoronoiCells, descriptor: Float[Array, "rows d"] | None = None
+    ) -> "Grid":
+        """The elites, with their identities, in other cells, as many as these; the best of a cell stays.
+
+        With a `descriptor` for every row of this archive, by that instead of their own.
+        """
+        assert cells.count == self.cells.count
+        assert self.threshold is None
+        empty = Grid.empty(take(self.genomes, 0), cells, parents=self.parents.shape[1], offset=self.offset)
+        places = self.descriptor if descriptor is None else descriptor
+        moved, placement = empty.place(self.genomes, Evaluation(self.fitness, places), self.parents)
+        to = jnp.where(placement.status > REJECTED, placement.cell, cells.count)
+        identity = empty.identity.at[to].set(self.identity, mode="drop")
+        return eqx.tree_at(lambda grid: (grid.identity, grid.births), moved, (identity, self.births))
 
     def choose(self, key: Key, n: int) -> Int[Array, " n"]:
         """The rows of `n` elites, uniform (to one part in 2^32 / size) and with replacement; row 0 if there is none."""
