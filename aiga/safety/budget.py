@@ -93,21 +93,16 @@ class Budget:
         """What those in flight hold."""
         return _told(self._reserved, 0.0)
 
-    async def reserve(
-        self, *, usd: float | int | None = 0.0, tokens: int = 0, calls: int = 0, evaluations: int = 0
-    ) -> "Reservation":
+    async def reserve(self, **amounts: float | int | None) -> "Reservation":
         """Hold amounts until they are committed or released; wait for those in flight if only they stand in the way.
 
         Args:
-            usd: Dollars; None: nobody knows the price.
-            tokens: Read and written.
-            calls: Of foundation models.
-            evaluations: Programs in the sandbox.
+            amounts: `usd` (None: nobody knows the price), `tokens`, `calls`, `evaluations`; what is left out is zero.
 
         Raises:
             BudgetExceeded: A cap is below what was spent and is asked for, or time is up.
         """
-        reservation = Reservation(self, _amounts(usd, tokens, calls, evaluations))
+        reservation = Reservation(self, _amounts(amounts))
         if exceeded := reservation.exceeded():
             raise exceeded
         waiting = _Waiting(reservation, asyncio.get_running_loop().create_future())
@@ -186,10 +181,10 @@ class Reservation:
         """What it may have to wait for."""
         self._held = False
 
-    def commit(self, *, usd: float | int | None = 0.0, tokens: int = 0, calls: int = 0, evaluations: int = 0) -> None:
-        """Say what was used in the end, more or less than was reserved; dollars None: nobody knows the price."""
+    def commit(self, **actual: float | int | None) -> None:
+        """Say what was used in the end, more or less than was reserved; `usd` None: nobody knows the price."""
         assert self._held, "a reservation is settled once"
-        self._settle(_amounts(usd, tokens, calls, evaluations), unpriced=usd is None)
+        self._settle(_amounts(actual), unpriced=actual.get("usd", 0.0) is None)
 
     def release(self) -> None:
         """Give back what is held; nothing was used."""
@@ -237,9 +232,9 @@ class _Waiting(NamedTuple):
     """None: the reservation holds."""
 
 
-def _amounts(usd: float | int | None, tokens: int, calls: int, evaluations: int) -> Amounts:
-    given = (usd or 0.0, tokens, calls, evaluations)
-    return {kind: _exact(kind, amount) for kind, amount in zip(OPTIONS, given, strict=True)}
+def _amounts(given: Mapping[str, float | int | None]) -> Amounts:
+    assert given.keys() <= OPTIONS.keys(), f"{', '.join(given)}: there are only {', '.join(OPTIONS)}"
+    return {kind: _exact(kind, given.get(kind) or 0) for kind in OPTIONS}
 
 
 def _told(amounts: Amounts, seconds: float) -> Caps:
