@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aiga.cli import show as shown
 from aiga.core.errors import UsageError
@@ -92,12 +92,22 @@ def run(*words: str) -> int:
     own = {n: p.replace(default=paper.get(n, p.default)) for n, p in catalogue.options(module.make).items()}
     make = usage(module.make)
     everything = Usage(make.summary, shared | own, {**make.descriptions, **common.descriptions})
-    shown.finished(loop.run(system, **parse(prog, everything, rest)).directory)
+    done = loop.run(system, **parse(prog, everything, rest))
+    shown.finished(done.directory, done.reason if done.status == "budget" else "")
     return 0
 
 
 def resume(
-    directory: Path, /, *, steps: int | None = None, minutes: float | None = None, workers: int | None = None
+    directory: Path,
+    /,
+    *,
+    steps: int | None = None,
+    minutes: float | None = None,
+    workers: int | None = None,
+    budget: float | None = None,
+    budget_tokens: int | None = None,
+    budget_calls: int | None = None,
+    budget_evaluations: int | None = None,
 ) -> int:
     """Go on with a run where its last checkpoint left it.
 
@@ -106,10 +116,24 @@ def resume(
         steps: Stop after so many steps, those before included.
         minutes: Stop after so many minutes, those before included.
         workers: Worker processes, if not as many as before.
+        budget: Dollars that foundation models may cost, those spent before included.
+        budget_tokens: Tokens, those before included.
+        budget_calls: Calls, those before included.
+        budget_evaluations: Programs in the sandbox, those before included.
     """
     from aiga.runs import loop
 
-    shown.finished(loop.resume(directory, steps=steps, minutes=minutes, workers=workers).directory)
+    done = loop.resume(
+        directory,
+        steps=steps,
+        minutes=minutes,
+        workers=workers,
+        budget=budget,
+        budget_tokens=budget_tokens,
+        budget_calls=budget_calls,
+        budget_evaluations=budget_evaluations,
+    )
+    shown.finished(done.directory, done.reason if done.status == "budget" else "")
     return 0
 
 
@@ -212,6 +236,30 @@ def bench(name: str = "", /, *, json: bool = False) -> int:
     return 0
 
 
+def fm(action: Literal["check", "export"], what: str, /, *, out: Path | None = None) -> int:
+    """Try a foundation model, or write what a run asked of one as JSON lines.
+
+    Args:
+        action: `check`: one cheap call for each capability; `export`: prompts and replies of a run.
+        what: To check, `PROVIDER:MODEL`; to export, a run directory.
+        out: File of the export; default: `calls.jsonl` in the run directory.
+    """
+    if action == "check":
+        import asyncio
+
+        from aiga.fm import check
+
+        rows = asyncio.run(check.check(what))
+        shown.table(rows)
+        return 0 if rows[0]["state"] == "ok" else 1
+    from aiga.runs import outside, record
+
+    path = out or Path(what) / "calls.jsonl"
+    count = outside.export(record.Run(what), path)
+    sys.stdout.write(f"{path}: {count:,} requests\n")
+    return 0
+
+
 def doctor() -> int:
     """Show what works on this machine, and how to mend what does not."""
     from aiga.cli import doctor
@@ -228,6 +276,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "compare": compare,
     "claim": claim,
     "bench": bench,
+    "fm": fm,
     "doctor": doctor,
 }
 

@@ -50,9 +50,12 @@ def summary(directory: Path, values: Mapping[str, Any]) -> None:
     _console().print(grid)
 
 
-def finished(directory: Path) -> None:
-    """Where a run's result is."""
-    _console(soft_wrap=True).print(f"{directory}: see `aiga show {directory}`.")
+def finished(directory: Path, reason: str = "") -> None:
+    """Where a run's result is, and why it ended early, if it did."""
+    console = _console(soft_wrap=True)
+    if reason:
+        console.print(f"Stopped: {reason}")
+    console.print(f"{directory}: see `aiga show {directory}`.")
 
 
 def claim(result: Mapping[str, Any]) -> None:

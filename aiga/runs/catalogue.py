@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from aiga.core.errors import UsageError
 
 SYSTEMS = Path(__file__).parent.parent / "systems"
-RESOURCES = frozenset({"pool"})
+RESOURCES = frozenset({"budget", "embedder", "fm", "journal", "pool", "sandbox", "texts"})
 """Parameters of a `make` that the run provides; they are no options."""
 
 
@@ -105,6 +105,11 @@ def options(make: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The options of a system: the parameters of its `make`, without the resources."""
     open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return {n: p for n, p in signature(make).items() if n not in RESOURCES and p.kind not in open_ended}
+
+
+def resources(make: Callable[..., Any]) -> frozenset[str]:
+    """What a `make` wants the run to provide."""
+    return RESOURCES.intersection(inspect.signature(make).parameters)
 
 
 def check(module: ModuleType, given: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""The events of a run: a small closed set.
+"""The events of a run: a small closed set.  (Calls of foundation models have a table of their own, `Run.calls`.)
 
 Each kind is an immutable NamedTuple, hence a pytree: a compiled step can return a batch of them as a value of its
 info, and a reader needs no jax.  Array fields lead with the batch axis; an identity is a pair (birth step, index
@@ -72,17 +72,6 @@ class Stage(NamedTuple):
     name: str
 
 
-class Called(NamedTuple):
-    """A foundation model answered."""
-
-    model: str
-    tokens_in: int
-    tokens_out: int
-    usd: float
-    seconds: float
-    cached: bool = False
-
-
 class Approved(NamedTuple):
     """A candidate may be evaluated."""
 
@@ -105,8 +94,8 @@ class Failed(NamedTuple):
     reason: str
 
 
-Event = Metrics | Born | Replaced | Rejected | Transferred | Extinct | Stage | Called | Approved | Denied | Failed
+Event = Metrics | Born | Replaced | Rejected | Transferred | Extinct | Stage | Approved | Denied | Failed
 KINDS: dict[str, type] = {
     kind.__name__.lower(): kind
-    for kind in (Metrics, Born, Replaced, Rejected, Transferred, Extinct, Stage, Called, Approved, Denied, Failed)
+    for kind in (Metrics, Born, Replaced, Rejected, Transferred, Extinct, Stage, Approved, Denied, Failed)
 }

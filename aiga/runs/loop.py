@@ -8,7 +8,6 @@ The key of a step depends on the seed and the step alone, so a resumed run conti
 """
 
 import asyncio
-import inspect
 import platform
 import signal
 import threading
@@ -29,6 +28,7 @@ from aiga.core.lifts import maybe
 from aiga.core.protocols import System
 from aiga.runs import catalogue
 from aiga.runs.events import Failed, Stage
+from aiga.runs.outside import Asked, Outside
 from aiga.runs.pools import LocalPool
 from aiga.runs.progress import Progress
 from aiga.runs.record import Run
@@ -78,7 +78,13 @@ def run(
     preset: str = "laptop",
     pool: str = "local",
     workers: int | None = None,
+    fm: str = "offline",
+    embedder: str = "local",
     budget: float | None = None,
+    budget_tokens: int | None = None,
+    budget_calls: int | None = None,
+    budget_evaluations: int | None = None,
+    unsafe_no_sandbox: bool = False,
     **options: Any,
 ) -> Run:
     """Run a system into a new run directory.
@@ -92,7 +98,13 @@ def run(
         preset: `laptop`, or `paper` for the paper's own settings.
         pool: Where work runs: `local` worker processes.
         workers: How many worker processes; default: one for each core.
+        fm: The foundation model, `PROVIDER:MODEL`; `offline`: none; `replay:DIR`: the answers of another run.
+        embedder: What turns texts into vectors, `PROVIDER:MODEL`; `local`: word counts, without a model.
         budget: Dollars that foundation models may cost.
+        budget_tokens: Tokens that they may read and write.
+        budget_calls: Times that they may be asked.
+        budget_evaluations: Programs that may run in the sandbox.
+        unsafe_no_sandbox: Run model-written programs without a sandbox; the record says so.
         options: The system's own, as of its `make`.
     """
     if seed < 0:
@@ -102,44 +114,56 @@ def run(
     if steps is None and minutes is None and preset == "laptop":
         minutes = LAPTOP_MINUTES
     limits = Limits(_positive("steps", steps), _positive("minutes", minutes))
-    manifest = {
-        "system": catalogue.address(system),
-        "options": options,
-        "preset": preset,
-        "seed": seed,
-        "limits": limits._asdict(),
-        "pool": {"kind": pool, "workers": _positive("workers", workers)},
-        "budget": _positive("budget", budget),
-        "sandbox": None,
-        "model": None,
-        **_circumstances(),
-    }
+    asked = Asked(fm, embedder, budget, budget_tokens, budget_calls, budget_evaluations, unsafe_no_sandbox)
+    wanted = catalogue.resources(module.make)
+    asked.check(system, wanted)
     with _workforce(pool, workers) as workforce:
-        built = build(module, options, workforce)  # before the directory: a wrong option leaves no trace
+        outside = Outside(asked, wanted)
+        built = build(module, options, {"pool": workforce, **outside.resources})  # before the directory: a wrong option
+        manifest = {  # leaves no trace
+            "system": catalogue.address(system),
+            "options": options,
+            "preset": preset,
+            "seed": seed,
+            "limits": limits._asdict(),
+            "pool": {"kind": pool, "workers": _positive("workers", workers)},
+            "budget": budget,
+            "outside": asked._asdict(),
+            "sandbox": outside.level,
+            "model": outside.model,
+            **_circumstances(),
+        }
         store = Store.create(Path(out) if out is not None else _fresh_directory(system, seed), manifest)
-        return _in_loop(_drive(store, built, limits))
+        return _in_loop(_drive(store, built, limits, outside))
 
 
 def resume(
-    directory: str | Path, *, steps: int | None = None, minutes: float | None = None, workers: int | None = None
+    directory: str | Path,
+    *,
+    steps: int | None = None,
+    minutes: float | None = None,
+    workers: int | None = None,
+    **budgets: float | int | None,
 ) -> Run:
-    """Continue a run from its newest checkpoint; given limits are new totals that replace the run's own."""
+    """Continue a run from its newest checkpoint; given limits and budgets are new totals that replace the run's own."""
     record = Run(directory)
     given = Limits(_positive("steps", steps), _positive("minutes", minutes))
     limits = Limits(**record.manifest["limits"]) if given == Limits() else given
     kind, before = record.manifest["pool"].values()
+    module = catalogue.find(record.system)
     with _workforce(kind, before if workers is None else workers) as workforce:
-        built = build(catalogue.find(record.system), record.options, workforce)
+        outside = Outside(_asked(record, budgets), catalogue.resources(module.make), record)
+        built = build(module, record.options, {"pool": workforce, **outside.resources})
         done = record.summary()
         if record.status == "finished" and (given == Limits() or limits.reached(done["steps"], done["seconds"])):
             raise UsageError(
                 f"{directory} is finished ({done['steps']} steps, {done['seconds'] / 60:.1f} minutes): "
                 "give a larger total with --steps or --minutes to go on."
             )
-        return _in_loop(_drive(Store.open(record.directory), built, limits))
+        return _in_loop(_drive(Store.open(record.directory), built, limits, outside))
 
 
-def build(module: ModuleType, options: Mapping[str, Any], pool: Any = None) -> System:
+def build(module: ModuleType, options: Mapping[str, Any], resources: Mapping[str, Any] | None = None) -> System:
     """The system that `make` of `module` builds from `options`, given the resources that it asks for."""
     known = catalogue.options(module.make)
     for name in options:
@@ -148,8 +172,9 @@ def build(module: ModuleType, options: Mapping[str, Any], pool: Any = None) -> S
         allowed = get_args(known[name].annotation) if get_origin(known[name].annotation) is Literal else ()
         if allowed and options[name] not in allowed:
             raise UsageError(f"`{name}` is {options[name]!r}: give one of {', '.join(map(str, allowed))}.")
-    resources = {"pool": pool} if pool is not None and "pool" in inspect.signature(module.make).parameters else {}
-    return module.make(**{name: _tuples(value) for name, value in options.items()}, **resources)
+    wanted = catalogue.resources(module.make)
+    provided = {name: value for name, value in (resources or {}).items() if name in wanted}
+    return module.make(**{name: _tuples(value) for name, value in options.items()}, **provided)
 
 
 async def restore(record: Run, system: System) -> Checkpoint:
@@ -179,9 +204,10 @@ def final_state(record: Run) -> Any:
     return _in_loop(restore(record, system)).state
 
 
-async def _drive(store: Store, system: System, limits: Limits) -> Run:
+async def _drive(store: Store, system: System, limits: Limits, outside: Outside) -> Run:
     """Continue a run until a limit, a stop or an end; what was computed is saved, whatever happens."""
     record = Run(store.directory)
+    outside.attach(store)
     try:
         at = await restore(record, system)
         store.rewind(at.step)
@@ -189,6 +215,7 @@ async def _drive(store: Store, system: System, limits: Limits) -> Run:
         for problem in at.problems:
             store.record(at.step, {"failed": Failed("checkpoint", f"{problem} Continued from step {at.step}.")})
         with Progress(record.system, limits.fraction) as progress, _stops(store.directory) as stopped:
+            outside.say = progress.say
             status = await _steps(Loop(record, store, system, limits, progress, stopped), at)
         store.note(status=status)
     finally:
@@ -234,7 +261,8 @@ async def _steps(loop: Loop, at: Checkpoint) -> str:
             if "run/finished" in info:
                 return "finished"
         return "stopped"
-    except BudgetExceeded:
+    except BudgetExceeded as error:
+        loop.store.note(reason=str(error))
         return "budget"
     except BaseException as error:
         with suppress(UsageError):  # the disk may be what failed
@@ -285,6 +313,14 @@ def _workforce(kind: str, workers: int | None) -> LocalPool:
     if kind != "local":
         raise UsageError(f"--pool {kind!r} is not available: this version has `local`.")
     return LocalPool(workers)
+
+
+def _asked(record: Run, budgets: Mapping[str, float | int | None]) -> Asked:
+    """What was asked of the world outside when the run began, with new budgets where some are given."""
+    given = {name: value for name, value in budgets.items() if value is not None}
+    asked = Asked(**record.manifest.get("outside", {}))._replace(**given)
+    asked.check(record.system, ("fm", "embedder", "sandbox"))
+    return asked
 
 
 def _preset(module: ModuleType, preset: str) -> dict[str, Any]:

@@ -35,6 +35,10 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
+    def say(self, text: str) -> None:
+        """Show what the running step waits for, until it ends."""
+        self._bar.update(self._task, line=text)
+
     def update(self, step: int, seconds: float, info: Mapping[str, Any]) -> None:
         """Show the state after `step` steps and `seconds` seconds."""
         now = time.monotonic()

@@ -54,6 +54,11 @@ class Run:
         status = str(self._meta().get("status", "running"))
         return "killed" if status == "running" and not self._written_to() else status
 
+    @property
+    def reason(self) -> str:
+        """Why it ended, where a budget or a fault ended it."""
+        return str(self._meta().get("reason", ""))
+
     def summary(self) -> dict[str, Any]:
         """What `aiga show --json` prints."""
         latest = self.latest()
@@ -123,14 +128,24 @@ class Run:
             raise UsageError(f"{self.directory} has no blob {name!r}: ids stand in the `blob` column of the lineage.")
         return row[0]
 
+    def calls(self) -> Iterator[dict[str, Any]]:
+        """Every attempt of every call of a foundation model, in order: prompts, replies, failures, costs."""
+        names = ("task", "model", "attempt", "outcome", "tokens_in", "tokens_out", "usd", "seconds", "time", "key")
+        columns = ", ".join(names)
+        for *row, request, reply in self._outside(f"SELECT {columns}, request, reply FROM calls ORDER BY rowid"):
+            told = {"request": _unpacked(request), "reply": _unpacked(reply)}
+            yield dict(zip(names, row, strict=True)) | told
+
     def cost(self) -> dict[str, float]:
-        """Dollars, tokens and calls of foundation models."""
+        """Dollars and tokens of foundation models, failed attempts included, and how many calls there were."""
         query = (
-            "SELECT coalesce(sum(json_extract(data, '$.usd')), 0.0), "
-            "coalesce(sum(json_extract(data, '$.tokens_in') + json_extract(data, '$.tokens_out')), 0), count(*) "
-            "FROM events WHERE kind = 'called'"
+            "SELECT coalesce(sum(usd), 0.0), coalesce(sum(tokens_in + tokens_out), 0), count(DISTINCT key) FROM calls"
         )
-        return dict(zip(("usd", "tokens", "calls"), next(iter(self._query(query))), strict=True))
+        return dict(zip(("usd", "tokens", "calls"), next(self._outside(query), (0.0, 0, 0)), strict=True))
+
+    def programs_run(self) -> int:
+        """How many programs ran in the sandbox."""
+        return next(self._outside("SELECT count(*) FROM programs"), (0,))[0]
 
     @cached_property
     def state(self) -> Any:
@@ -141,6 +156,12 @@ class Run:
 
     def _meta(self) -> dict[str, Any]:
         return dict(self._query("SELECT name, value FROM meta"))
+
+    def _outside(self, query: str) -> Iterator[tuple[Any, ...]]:
+        """As `_query`; nothing in a run of a version that had no such tables."""
+        tables = {row[0] for row in self._query("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if {"calls", "programs"} <= tables:
+            yield from self._query(query)
 
     def _query(self, query: str, *arguments: Any) -> Iterator[tuple[Any, ...]]:
         try:
@@ -162,6 +183,14 @@ class Run:
         finally:
             os.close(lock)
         return False
+
+
+def _unpacked(text: str | None) -> Any:
+    """JSON as its value; what a provider said that is none stays a text."""
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:
+        return text
 
 
 def _array(name: str, column: tuple[Any, ...]) -> np.ndarray:

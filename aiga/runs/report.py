@@ -4,7 +4,7 @@ import base64
 import html
 import json
 import mimetypes
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,8 @@ from aiga.runs import catalogue
 from aiga.runs.record import Run
 
 INK, ACCENT, FAINT = "#1f2933", "#d9480f", "#9aa5b1"
+SHOWN = 200
+"""Calls whose words are in the report; all are in the run's database."""
 
 
 class Figure(NamedTuple):
@@ -23,14 +25,20 @@ class Figure(NamedTuple):
     title: str
     caption: str
     content: Any
-    """A plotly figure, the path of a picture or film, or a table: a sequence of mappings."""
+    """A plotly figure, the path of a picture or film, a table (a sequence of mappings), or `Markup`."""
+
+
+class Markup(NamedTuple):
+    """HTML as it is: what comes from outside was escaped before."""
+
+    html: str
 
 
 def write(directory: str | Path) -> Path:
     """Write `report.html` into a run directory, with the figures that its system adds."""
     plotly = require("plotly.offline", "report")
     run = Run(directory)
-    figures = [*_own(run), *curves(run), *stepping_stones(run)]
+    figures = [*_own(run), *curves(run), *stepping_stones(run), *conversations(run)]
     body = "".join(_section(figure) for figure in [*figures, *_about(run)])
     entry = next((e for e in catalogue.entries() if e.name == run.system), None)
     page = PAGE.format(
@@ -93,6 +101,24 @@ def stepping_stones(run: Run) -> list[Figure]:
     return [Figure("Stepping stones", caption, figure)]
 
 
+def conversations(run: Run) -> list[Figure]:
+    """What foundation models were asked: a table by task and outcome, and prompts and replies word for word."""
+    calls = list(run.calls())
+    if not calls:
+        return []
+    failed = sum(call["outcome"] != "ok" for call in calls)
+    caption = (
+        f"{len(calls):,} requests, of which {failed:,} brought no usable reply; repeated ones are counted each time. "
+        "Dollars are list prices; a model without one counts nothing."
+    )
+    table = Figure("Calls of the foundation model", caption, list(_summed(calls)))
+    chosen = calls if len(calls) <= SHOWN else calls[: SHOWN // 2] + calls[-SHOWN // 2 :]
+    said = "".join(_conversation(call) for call in chosen)
+    note = "" if len(chosen) == len(calls) else f"The first and the last {SHOWN // 2}. "
+    note += f"All of them as JSON lines: aiga fm export {run.directory}"
+    return [table, Figure("Prompts and replies", note, Markup(said))]
+
+
 def style(figure: Any, **layout: Any) -> None:
     """Give a plotly figure the look of the house."""
     margin = {"l": 55, "r": 20, "t": 60, "b": 45}
@@ -112,10 +138,36 @@ def _own(run: Run) -> Iterable[Figure]:
     return module.figures(run) if "figures" in vars(module) else ()
 
 
+def _summed(calls: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
+    kinds = sorted({(call["task"], call["model"], call["outcome"]) for call in calls})
+    for kind in kinds:
+        rows = [call for call in calls if (call["task"], call["model"], call["outcome"]) == kind]
+        total = {name: sum(row[name] for row in rows) for name in ("tokens_in", "tokens_out", "usd", "seconds")}
+        yield {
+            **dict(zip(("task", "model", "outcome"), kind, strict=True)),
+            "requests": f"{len(rows):,}",
+            "tokens in": f"{total['tokens_in']:,}",
+            "tokens out": f"{total['tokens_out']:,}",
+            "dollars": f"{total['usd']:,.4f}",
+            "mean seconds": f"{total['seconds'] / len(rows):,.2f}",
+        }
+
+
+def _conversation(call: Mapping[str, Any]) -> str:
+    summary = f"{call['task'] or 'a call'} · {call['outcome']} · {call['tokens_in']:,} + {call['tokens_out']:,} tokens"
+    parts = "".join(f"<h4>{name}</h4><pre>{html.escape(_words(call[name]))}</pre>" for name in ("request", "reply"))
+    return f"<details><summary>{html.escape(summary)}</summary>{parts}</details>"
+
+
+def _words(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, indent=1, ensure_ascii=False)
+
+
 def _headline(run: Run) -> str:
     summary = run.summary()
     minutes = f"{summary['seconds'] / 60:.1f} minutes"
-    return f"{summary['status']} after {summary['steps']:,} steps and {minutes}, seed {summary['seed']}"
+    ended = summary["status"] + (f" ({run.reason})" if run.status == "budget" and run.reason else "")
+    return f"{ended} after {summary['steps']:,} steps and {minutes}, seed {summary['seed']}"
 
 
 def _about(run: Run) -> list[Figure]:
@@ -149,6 +201,8 @@ def _section(figure: Figure) -> str:
 def _content(figure: Figure) -> str:
     if isinstance(figure.content, Path):
         return _embedded(figure.content, figure.title)
+    if isinstance(figure.content, Markup):
+        return figure.content.html
     if isinstance(figure.content, Sequence):
         return _table(figure.content)
     return figure.content.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
@@ -184,6 +238,9 @@ img, video {{ max-width: 100%; height: auto; }}
 table {{ border-collapse: collapse; font-size: .9rem; }}
 td, th {{ text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e4e7eb;
   vertical-align: top; overflow-wrap: anywhere; }}
+details {{ margin: .3rem 0; font-size: .9rem; }} summary {{ cursor: pointer; }}
+pre {{ white-space: pre-wrap; overflow-wrap: anywhere; background: #f5f7fa; padding: .6rem .8rem; font-size: .82rem; }}
+h4 {{ margin: .5rem 0 .2rem; }}
 td:first-child {{ white-space: nowrap; overflow-wrap: normal; }}
 </style>
 <script>{plotly}</script></head>

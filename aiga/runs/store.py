@@ -3,7 +3,8 @@
 `run.json` says what was run; `run.sqlite` (WAL: others read it while it is written) holds metrics, lineage, events and
 blobs; `checkpoint.npz` holds the state, and the one before it is kept.  A row is committed within a second or so of
 its step; a checkpoint is written after the rows of its steps are on disk, so a resumed run drops the rows beyond its
-checkpoint and writes them again.  Reading is `aiga.runs.record`.
+checkpoint and writes them again.  What the world outside said (calls of models, results of programs, the order in which
+they came) is committed at once and never dropped: a resumed run is told the same.  Reading is `aiga.runs.record`.
 """
 
 import contextlib
@@ -38,6 +39,14 @@ CREATE TABLE lineage (id INTEGER PRIMARY KEY, step INTEGER, parent INTEGER, othe
 CREATE TABLE events (seq INTEGER PRIMARY KEY, step INTEGER, time REAL, kind TEXT, data TEXT);
 CREATE TABLE blobs (id TEXT PRIMARY KEY, data BLOB);
 """
+OUTSIDE = """
+CREATE TABLE IF NOT EXISTS calls (key TEXT, attempt INTEGER, task TEXT, model TEXT, request TEXT, outcome TEXT,
+                                  reply TEXT, tokens_in INTEGER, tokens_out INTEGER, usd REAL, seconds REAL,
+                                  final INTEGER, time REAL);
+CREATE INDEX IF NOT EXISTS calls_by_key ON calls (key);
+CREATE TABLE IF NOT EXISTS programs (key TEXT UNIQUE, outcome TEXT, result TEXT, seconds REAL, time REAL);
+CREATE TABLE IF NOT EXISTS orders (step INTEGER PRIMARY KEY, candidate INTEGER);
+"""
 
 
 class Store:
@@ -46,6 +55,7 @@ class Store:
     def __init__(self, directory: Path, database: sqlite3.Connection, lock: int) -> None:
         self.directory = directory
         self._database, self._lock = database, lock
+        database.executescript(OUTSIDE)  # also in a run of an earlier version
         self._names = dict(database.execute("SELECT name, id FROM names"))
         self._guard = threading.Lock()  # the committer and the loop share the connection
         self._closed = threading.Event()
@@ -104,6 +114,19 @@ class Store:
         with self._writing():
             self._database.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (name, data))
         return name
+
+    def append(self, table: str, row: tuple[Any, ...]) -> None:
+        """Add what the world outside said to one of its tables, with the time of day if that is a column; commit."""
+        stamped = (*row, time.time()) if table != "orders" else row
+        places = ", ".join("?" * len(stamped))
+        with self._writing():
+            self._database.execute(f"INSERT OR REPLACE INTO {table} VALUES ({places})", stamped)
+            self._commit()
+
+    def look_up(self, query: str, *arguments: Any) -> tuple[Any, ...] | None:
+        """The first row that a query finds, among what is not committed yet too."""
+        with self._guard, _explained(self.directory):
+            return self._database.execute(query, arguments).fetchone()
 
     def note(self, **values: Any) -> None:
         """Set facts about the run, such as its status, and commit them."""

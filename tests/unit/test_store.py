@@ -13,7 +13,7 @@ import pytest
 
 from aiga.core import trees
 from aiga.core.errors import UsageError
-from aiga.runs.events import Born, Called, Failed
+from aiga.runs.events import Born, Failed
 from aiga.runs.record import Run
 from aiga.runs.store import Store, packed
 
@@ -70,10 +70,24 @@ def test_identities_pack_into_one_integer_and_nobody_into_minus_one():
 
 
 def test_costs_are_summed_over_calls(store):
-    store.record(0, {"called": Called("m", 10, 5, 0.25, 1.0)})
-    store.record(1, {"called": Called("m", 1, 1, 0.5, 1.0)})
-    store.note()
-    assert Run(store.directory).cost() == {"usd": 0.75, "tokens": 17, "calls": 2}
+    store.append("calls", ("key a", 1, "t", "m", "{}", "empty", None, 10, 0, 0.25, 1.0, False))
+    store.append("calls", ("key a", 2, "t", "m", "{}", "ok", '{"text": "x"}', 10, 5, 0.25, 1.0, True))
+    store.append("calls", ("key b", 1, "t", "m", "{}", "ok", "no JSON", 1, 1, 0.5, 1.0, True))
+    run = Run(store.directory)
+    assert run.cost() == {"usd": 1.0, "tokens": 27, "calls": 2}
+    assert [(call["outcome"], call["reply"]) for call in run.calls()] == [
+        ("empty", None),
+        ("ok", {"text": "x"}),
+        ("ok", "no JSON"),
+    ]
+
+
+def test_what_the_world_outside_said_outlives_a_rewinding(store):
+    store.append("calls", ("key", 1, "t", "m", "{}", "ok", "{}", 1, 1, 0.5, 1.0, True))
+    store.append("orders", (3, 7))
+    store.rewind(0)
+    assert Run(store.directory).cost()["calls"] == 1
+    assert store.look_up("SELECT candidate FROM orders WHERE step = 3") == (7,)
 
 
 def test_blobs_are_kept_once_by_content(store):

@@ -1,0 +1,272 @@
+"""What a run asks of the world outside (models, programs in the sandbox), and what keeps the answers.
+
+Everything that was answered is kept in the run's directory as soon as it is known, so a resumed run asks nobody twice.
+Texts too are kept there, and the order in which answers came.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from aiga.core.errors import UsageError
+from aiga.core.texts import Name, digest, hexadecimal
+from aiga.fm.cache import Call
+from aiga.fm.messages import FM, Embedder
+from aiga.runs.record import Run
+from aiga.runs.store import Store, connect_to_read
+from aiga.safety.budget import Budget, Caps
+from aiga.sandbox.protocol import USUAL, Limits, Result, Sandbox, Serve
+
+CALL = f"SELECT {', '.join(Call._fields)} FROM calls"
+USERS = {"fm": "--fm", "embedder": "--embedder", "sandbox": "--unsafe-no-sandbox"}
+"""Resources that a system may not ask for, and the option that would be in vain."""
+
+
+class Asked(NamedTuple):
+    """What the user said about the world outside."""
+
+    fm: str = "offline"
+    embedder: str = "local"
+    budget: float | None = None
+    budget_tokens: int | None = None
+    budget_calls: int | None = None
+    budget_evaluations: int | None = None
+    unsafe_no_sandbox: bool = False
+
+    def check(self, system: str, wanted: Collection[str]) -> None:
+        """Refuse what the system has no use for, and budgets that are none."""
+        usual = Asked()
+        for resource, given, default in (
+            ("fm", self.fm, usual.fm),
+            ("embedder", self.embedder, usual.embedder),
+            ("sandbox", self.unsafe_no_sandbox, False),
+        ):
+            if given != default and resource not in wanted:
+                raise UsageError(f"{system} has no use for {USERS[resource]}: leave it out.")
+        for name in ("budget", "budget_tokens", "budget_calls", "budget_evaluations"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UsageError(f"--{name.replace('_', '-')} is {value!r}: give a number above zero.")
+
+    @property
+    def caps(self) -> Caps:
+        return Caps(self.budget, self.budget_tokens, self.budget_calls, self.budget_evaluations)
+
+
+class Outside:
+    """The world outside as one run sees it: the resources of its system, bound to its directory by `attach`."""
+
+    def __init__(self, asked: Asked, wanted: Collection[str], before: Run | None = None) -> None:
+        self.store: Store | None = None
+        self.say: Callable[[str], None] = lambda text: None
+        self.model: str | None = None
+        self.level: str | None = None
+        self.budget = Budget(asked.caps, spent=spent(before))
+        self._asked, self._texts = asked, KeptTexts()
+        makers = {
+            "fm": self._model,
+            "embedder": self._embedder,
+            "sandbox": self._sandbox,
+            "texts": lambda: self._texts,
+            "budget": lambda: self.budget,
+            "journal": lambda: Journal(self),
+        }
+        self.resources = {name: make() for name, make in makers.items() if name in wanted}
+
+    def attach(self, store: Store) -> None:
+        """Keep everything in `store` from now on."""
+        self.store = store
+        self._texts.attach(store)
+
+    def _model(self) -> FM | None:
+        kind, _, place = self._asked.fm.partition(":")
+        if self._asked.fm == "offline":
+            return None
+        if kind == "replay":
+            source = Run(place)
+            if source.manifest["model"] is None:
+                raise UsageError(f"{place} was made without a model: give the directory of a run that used one.")
+            name = source.manifest["outside"]["fm"]
+            self.model = f"{name}, replayed from {place}"
+            return self._connected(name, source)
+        self.model = self._asked.fm
+        return self._connected(self._asked.fm)
+
+    def _connected(self, name: str, source: Run | None = None) -> FM:
+        from aiga.fm import client
+
+        calls, replay = KeptCalls(self, source), source is not None
+        return client.connect(name, calls=calls, meter=self.budget, replay=replay, say=lambda text: self.say(text))
+
+    def _embedder(self) -> Embedder:
+        from aiga.fm import embed
+
+        name = self._asked.embedder
+        if name == "local":
+            return embed.local()
+        return embed.connect(name, calls=KeptCalls(self), meter=self.budget)
+
+    def _sandbox(self) -> Sandbox:
+        from aiga.sandbox import ladder
+
+        sandbox = ladder.unsafe() if self._asked.unsafe_no_sandbox else ladder.best()
+        self.level = "none (--unsafe-no-sandbox)" if self._asked.unsafe_no_sandbox else sandbox.level
+        return KeptSandbox(sandbox, self)
+
+
+class KeptCalls:
+    """The calls of a run, as the model's client keeps and finds them."""
+
+    def __init__(self, outside: Outside, source: Run | None = None) -> None:
+        self._outside, self._source = outside, source
+
+    def get(self, key: str) -> Call | None:
+        query = f"{CALL} WHERE key = ? AND final"
+        store = self._outside.store
+        row = None if store is None else store.look_up(query, key)
+        if row is None and self._source is not None:
+            with closing(connect_to_read(self._source.directory)) as database:
+                row = database.execute(query, (key,)).fetchone()
+        return None if row is None else Call(*row)
+
+    def put(self, call: Call) -> None:
+        if self._outside.store is not None:
+            self._outside.store.append("calls", tuple(call))
+
+
+class KeptSandbox:
+    """A sandbox that runs the same program once.
+
+    A program that is served may be answered in many ways: it runs again, and what serves it has its answers kept.
+    """
+
+    def __init__(self, sandbox: Sandbox, outside: Outside) -> None:
+        self._sandbox, self._outside = sandbox, outside
+        self.level = sandbox.level
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        files: Mapping[str, str | bytes],
+        limits: Limits = USUAL,
+        collect: Sequence[str] = (),
+        serve: Serve | None = None,
+    ) -> Result:
+        named = {name: hashlib.sha256(_bytes(data)).hexdigest() for name, data in files.items()}
+        key = None if serve else _key("run", list(argv), named, limits, list(collect))
+        return await self._once(
+            key, lambda: self._sandbox.run(argv, files=files, limits=limits, collect=collect, serve=serve)
+        )
+
+    async def call(
+        self,
+        code: str,
+        function: str = "main",
+        arguments: Sequence[Any] = (),
+        *,
+        limits: Limits = USUAL,
+        serve: Serve | None = None,
+    ) -> Result:
+        key = None if serve else _key("call", code, function, list(arguments), limits)
+        return await self._once(key, lambda: self._sandbox.call(code, function, arguments, limits=limits, serve=serve))
+
+    async def _once(self, key: str | None, work: Callable[[], Any]) -> Result:
+        store = self._outside.store
+        if store is not None and key is not None:
+            row = store.look_up("SELECT result FROM programs WHERE key = ?", key)
+            if row is not None:
+                return _result(row[0])
+        async with await self._outside.budget.reserve(evaluations=1) as reservation:
+            result = await work()
+            reservation.commit(evaluations=1)
+        if store is not None:
+            store.append("programs", (key, result.outcome, _json(result) if key else None, result.seconds))
+        return result
+
+
+class KeptTexts:
+    """Texts in the run's blob store, and in memory."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+        self._store: Store | None = None
+
+    def attach(self, store: Store) -> None:
+        self._store = store
+        for text in self._texts.values():
+            store.put(text.encode())
+
+    def put(self, text: str) -> Name:
+        name = digest(text.encode())
+        identity = hexadecimal(name)
+        if identity not in self._texts:
+            self._texts[identity] = text
+            if self._store is not None:
+                self._store.put(text.encode())
+        return name
+
+    def get(self, name: Name) -> str:
+        identity = hexadecimal(np.asarray(name))
+        if identity not in self._texts:
+            assert self._store is not None
+            row = self._store.look_up("SELECT data FROM blobs WHERE id = ?", identity)
+            assert row is not None, "the state names a text that was never put"
+            self._texts[identity] = row[0].decode()
+        return self._texts[identity]
+
+
+class Journal:
+    """Which candidate was told at which step: answers come in the order of the clock, and again in this one."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+
+    def get(self, step: int) -> int | None:
+        store = self._outside.store
+        row = None if store is None else store.look_up("SELECT candidate FROM orders WHERE step = ?", step)
+        return None if row is None else row[0]
+
+    def put(self, step: int, candidate: int) -> None:
+        if self._outside.store is not None:
+            self._outside.store.append("orders", (step, candidate))
+
+
+def spent(run: Run | None) -> Caps:
+    """What a run has used of its budget."""
+    if run is None:
+        return Caps(0.0, 0, 0, 0)
+    cost = run.cost()
+    return Caps(cost["usd"], int(cost["tokens"]), int(cost["calls"]), run.programs_run())
+
+
+def export(run: Run, path: Path) -> int:
+    """Write every call of a run as JSON lines; how many there were."""
+    rows = [json.dumps(call) for call in run.calls()]
+    path.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    return len(rows)
+
+
+def _key(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _bytes(data: str | bytes) -> bytes:
+    return data.encode() if isinstance(data, str) else data
+
+
+def _json(result: Result) -> str:
+    files = {name: base64.b64encode(data).decode() for name, data in result.files.items()}
+    return json.dumps(result._replace(files=files)._asdict())
+
+
+def _result(text: str) -> Result:
+    values = json.loads(text)
+    files = {name: base64.b64decode(data) for name, data in values.pop("files").items()}
+    return Result(**values | {"files": files, "cached": True})
