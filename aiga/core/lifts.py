@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -82,6 +82,18 @@ class InFlight(NamedTuple):
     ids: Int[np.ndarray, " slots"]
     """Order of submission; -1: the slot is free."""
     submitted: Int[np.ndarray, ""]
+    told: Int[np.ndarray, ""]
+
+
+@runtime_checkable
+class Journal(Protocol):
+    """Remembers which candidate was told at which step."""
+
+    def get(self, step: int) -> int | None:
+        """The candidate, if that step was ever taken."""
+        ...
+
+    def put(self, step: int, candidate: int) -> None: ...
 
 
 class SteadyState:
@@ -91,12 +103,19 @@ class SteadyState:
     slowest of a generation.  The strategy asks for one candidate at a time.  A candidate's randomness depends on its
     place in the order of submission alone, and of several completed evaluations the earliest submitted is told first.
     Candidates in flight are part of the state, so a resumed run evaluates the same ones.
+
+    Evaluations end in the order of the clock, and the next candidate depends on it.  With a journal the order is
+    written down, and a run that is resumed from before its end goes through the same again: it asks the same questions.
     """
 
     def __init__(
-        self, strategy: Strategy, evaluate: Callable[[Key, PyTree], Awaitable[Evaluation]], workers: int = 4
+        self,
+        strategy: Strategy,
+        evaluate: Callable[[Key, PyTree], Awaitable[Evaluation]],
+        workers: int = 4,
+        journal: Journal | None = None,
     ) -> None:
-        self.strategy, self.evaluate, self.workers = strategy, evaluate, workers
+        self.strategy, self.evaluate, self.workers, self.journal = strategy, evaluate, workers, journal
         self._tasks: dict[int, asyncio.Task[Evaluation]] = {}
 
     def init(self, key: Key) -> InFlight:
@@ -104,18 +123,31 @@ class SteadyState:
         strategy = self.strategy.init(start)
         example = self.strategy.ask(ask, strategy)
         slots = jax.tree.map(lambda x: np.zeros((self.workers, *x.shape[1:]), x.dtype), example)
-        return InFlight(strategy, stream, slots, np.full(self.workers, -1), np.zeros((), int))
+        zero = np.zeros((), int)
+        return InFlight(strategy, stream, slots, np.full(self.workers, -1), zero, zero)
 
     async def step(self, key: Key, state: InFlight) -> tuple[InFlight, Info]:
         self._forget_others(state)
         state = self._fill(state)
-        await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
-        done = min(i for i, task in self._tasks.items() if task.done())
+        done = await self._next(int(state.told))
         candidate = take(state.candidates, state.ids == done)
         evaluation = self._tasks.pop(done).result()
         strategy, info = self.strategy.tell(key, state.strategy, candidate, evaluation)
         ids = np.where(state.ids == done, -1, state.ids)
-        return state._replace(strategy=strategy, ids=ids), info
+        return state._replace(strategy=strategy, ids=ids, told=state.told + 1), info
+
+    async def _next(self, step: int) -> int:
+        """The candidate to tell: the one that the journal has for this step, else the first that is done."""
+        known = None if self.journal is None else self.journal.get(step)
+        if known is not None:
+            assert known in self._tasks, "the journal is that of another run"
+            await asyncio.wait([self._tasks[known]])
+            return known
+        await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+        done = min(i for i, task in self._tasks.items() if task.done())
+        if self.journal is not None:
+            self.journal.put(step, done)
+        return done
 
     def _fill(self, state: InFlight) -> InFlight:
         """Ask for a candidate per free slot, and start every candidate that is not being evaluated."""

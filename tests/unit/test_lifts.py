@@ -9,7 +9,7 @@ import pytest
 
 from aiga.core import trees
 from aiga.core.errors import UsageError
-from aiga.core.lifts import Generational, Scanned, Stage, Stages, SteadyState, maybe
+from aiga.core.lifts import Generational, Journal, Scanned, Stage, Stages, SteadyState, maybe
 from aiga.core.protocols import Candidates, Evaluation, Strategy, System
 from aiga.runs.events import Born
 
@@ -118,6 +118,74 @@ def test_a_resumed_steady_state_evaluates_the_same_candidates(tmp_path):
     resumed, _ = drive(fresh, 4, half, start=4)
     assert jnp.array_equal(resumed.strategy, whole.strategy)
     assert np.array_equal(resumed.candidates.genomes, whole.candidates.genomes)
+
+
+class Order(dict):
+    """A journal in memory."""
+
+    def put(self, step, candidate):
+        self[step] = candidate
+
+
+def by_id(ranks):
+    """Evaluations that end in an order of their own: candidate `i` lets `ranks[i % len]` turns of the loop go by."""
+    count = iter(range(10**6))
+
+    async def evaluate(key, genomes):
+        for _ in range(ranks[next(count) % len(ranks)]):
+            await asyncio.sleep(0)
+        return Evaluation(jnp.asarray(genomes[:, 0]) + jax.random.normal(key, (1,)), jnp.zeros((1, 0)))
+
+    return evaluate
+
+
+def equal(tree, other):
+    return jax.tree.all(jax.tree.map(lambda x, y: bool(jnp.array_equal(key_data(x), key_data(y))), tree, other))
+
+
+def key_data(leaf):
+    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+
+
+def test_steady_state_writes_down_who_was_told_at_which_step():
+    journal = Order()
+    state, _ = drive(SteadyState(Walk(1), by_id([90, 2, 30, 2]), workers=3, journal=journal), 4)
+    assert isinstance(journal, Journal)
+    assert list(journal) == [0, 1, 2, 3]
+    assert sorted({*journal.values(), *(int(i) for i in state.ids if i >= 0)}) == list(range(6))
+    assert 0 not in journal.values(), "the slowest is still in flight"
+    assert int(state.told) == 4
+
+
+def test_a_resumed_run_with_a_journal_equals_the_first_whatever_the_clock_says(tmp_path):
+    journal = Order()
+    ranks = [90, 2, 30, 2, 17, 60, 5]
+    first = SteadyState(Walk(1), by_id(ranks), workers=3, journal=journal)
+    early, _ = drive(first, 3)
+    trees.save(tmp_path / "early.npz", early)
+    whole, infos = drive(SteadyState(Walk(1), by_id(ranks), workers=3, journal=journal), 10)
+    order = dict(journal)
+    for other in ([0], [1, 80, 1, 40], ranks[::-1]):
+        fresh = SteadyState(Walk(1), by_id(other), workers=3, journal=journal)
+        loaded, _ = trees.load(tmp_path / "early.npz", fresh.init(jax.random.key(7)))
+        resumed, again = drive(fresh, 7, loaded, start=3)
+        assert equal(resumed, whole)
+        assert [float(i["walk/total"]) for i in again] == [float(i["walk/total"]) for i in infos[3:]]
+        assert journal == order, "nothing is written down twice"
+    free, _ = drive(SteadyState(Walk(1), by_id(ranks[::-1]), workers=3), 10)
+    assert not equal(free, whole), "without a journal another timing is another run"
+
+
+def test_steps_beyond_the_journal_are_in_the_order_of_the_clock():
+    journal = Order({0: 2, 1: 0})
+    state, _ = drive(SteadyState(Walk(1), by_id([0, 40, 20, 80, 200, 200]), workers=4, journal=journal), 3)
+    assert list(journal.values()) == [2, 0, 1]
+    assert int(state.told) == 3
+
+
+def test_the_journal_of_another_run_is_refused():
+    with pytest.raises(AssertionError, match="another run"):
+        drive(SteadyState(Walk(1), by_id([0]), workers=2, journal=Order({0: 7})), 1)
 
 
 def test_an_exception_of_an_evaluation_reaches_the_caller():
