@@ -163,6 +163,7 @@ class Server:
         self.most = 0
         """Most requests at the same time."""
         self.connections = 0
+        """Open now."""
         self.error: BaseException | None = None
         self._now = 0
         self._ready = threading.Event()
@@ -221,6 +222,7 @@ class Server:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self.connections -= 1
             writer.close()
 
     async def _respond(self, path: str, headers: Mapping[str, str], request: Request, reader: Any, writer: Any) -> None:
@@ -350,6 +352,8 @@ class OpenAI:
         deltas: list[dict[str, Any]] = [{"content": piece} for piece in _pieces(answer.text)]
         deltas += [{"tool_calls": [{"index": n, **call}]} for n, call in enumerate(cls.calls(answer))]
         choices = [[{"index": 0, "delta": delta, "finish_reason": None}] for delta in deltas]
+        if answer.tokens is not None and request.get("logprobs"):
+            choices[0][0]["logprobs"] = {"content": cls.logprobs(answer, request), "refusal": None}
         choices += [[{"index": 0, "delta": {}, "finish_reason": cls.finish[answer.finish]}]]
         chunks = [{**about, "choices": one, "usage": None} for one in choices]
         chunks += [{**about, "choices": [], "usage": cls.usage(usage)}]

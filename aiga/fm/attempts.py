@@ -31,7 +31,9 @@ PATIENCE = 600.0
 class Reservation(Protocol):
     """Part of a budget, set aside for one attempt."""
 
-    def commit(self, **actual: float) -> None: ...
+    def commit(self, **actual: float | int | None) -> None:
+        """What was used in the end; `usd` None: nobody knows the price."""
+        ...
 
     def release(self) -> None: ...
 
@@ -40,7 +42,7 @@ class Reservation(Protocol):
 class Meter(Protocol):
     """A budget: `aiga.safety.budget.Budget` is one."""
 
-    async def reserve(self, **amounts: float) -> Reservation:
+    async def reserve(self, **amounts: float | int | None) -> Reservation:
         """Set amounts of `usd`, `tokens` and `calls` aside, or raise BudgetExceeded."""
         ...
 
@@ -52,8 +54,8 @@ class Question(NamedTuple):
     """As it is recorded."""
     tokens: int
     """At most, in and out."""
-    usd: float
-    """At most."""
+    usd: float | None
+    """At most; None: nobody knows the price, and it counts as nothing."""
     send: Callable[[Any], Awaitable[Any]]
     """Asks a model once; the answer has `usage` and `cost`.  Raises Failure."""
     written: Callable[[Any], str]
@@ -111,11 +113,11 @@ class Attempts:
         meter: Meter | None = None,
         replay: bool = False,
         concurrency: int = 64,
-        per_minute: float | None = None,
-        timeout: float = 120.0,
+        per_minute: float | int | None = None,
+        timeout: float | int = 120.0,
         say: Callable[[str], None] | None = None,
         retries: int = 5,
-        backoff: float = 1.0,
+        backoff: float | int = 1.0,
     ) -> None:
         self.name, self.opened = name, opened
         self.calls: Calls = Memory() if calls is None else calls
@@ -187,7 +189,8 @@ class Attempts:
                     reservation.release()
                 raise
             if reservation is not None:
-                reservation.commit(usd=once.usd, tokens=sum(once.usage), calls=1)
+                usd = None if question.usd is None else once.usd
+                reservation.commit(usd=usd, tokens=sum(once.usage), calls=1)
             return once
 
     async def _send(self, session: _Session, question: Question) -> Once:

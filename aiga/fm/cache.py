@@ -84,12 +84,12 @@ def written(request: Request) -> str:
         "messages": [_message(message) for message in request.messages],
         "tools": [tool._asdict() for tool in request.tools],
     }
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
 def key(request: str) -> str:
     """The name of a written request."""
-    return hashlib.sha256(request.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(request.encode()).hexdigest()
 
 
 def written_reply(reply: Reply) -> str:
@@ -97,7 +97,7 @@ def written_reply(reply: Reply) -> str:
     tokens = None if reply.logprobs is None else [[*token[:2], dict(token.top)] for token in reply.logprobs]
     calls = [call._asdict() for call in reply.calls]
     fields = {"text": reply.text, "calls": calls, "logprobs": tokens, "finish": reply.finish, "model": reply.model}
-    return json.dumps({**fields, "usage": list(reply.usage), "cost": reply.cost}, ensure_ascii=False)
+    return json.dumps({**fields, "usage": list(reply.usage), "cost": reply.cost})
 
 
 def read_reply(text: str) -> Reply:

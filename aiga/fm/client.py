@@ -1,20 +1,20 @@
 """A foundation model behind an address: `connect("openai:gpt-4o-mini")`.
 
-Names, keys and addresses: see `aiga.fm.providers`.  Each call is looked up by its content and seed before it is made,
+Names, keys and addresses: see `aiga.fm.places`.  Each call is looked up by its content and seed before it is made,
 paid from a budget, tried again where that may help, mended by the model where its reply does not fit, and recorded.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
-from aiga.fm import cache, providers
+from aiga.fm import cache, places, providers
 from aiga.fm.attempts import Attempts, Meter, Question
 from aiga.fm.cache import Calls, Request
 from aiga.fm.messages import Message, Reply, Tool, Usage
 from aiga.fm.parse import NotParsed, json_schema, parse
 
 MAX_TOKENS = 4096
-BYTES_A_TOKEN = 3
+CHARACTERS_A_TOKEN = 3
 """Fewer than in English text or in programs, so that an estimate is no promise that is broken."""
 REPAIR = "Your reply cannot be used: {error}\nAnswer again, in full, with the corrected JSON and nothing else."
 
@@ -26,11 +26,11 @@ def connect(
     meter: Meter | None = None,
     replay: bool = False,
     concurrency: int = 64,
-    per_minute: float | None = None,
-    timeout: float = 120.0,
+    per_minute: float | int | None = None,
+    timeout: float | int = 120.0,
     say: Callable[[str], None] | None = None,
     retries: int = 5,
-    backoff: float = 1.0,
+    backoff: float | int = 1.0,
     max_tokens: int = MAX_TOKENS,
 ) -> "Client":
     """A foundation model.
@@ -51,7 +51,7 @@ def connect(
     Raises:
         UsageError: The name cannot be used, the key or the package is missing.
     """
-    where = None if replay else providers.place(name)
+    where = None if replay else places.place(name)
 
     def opened() -> AsyncGenerator[Any, None]:
         assert where is not None, "a replay asks no model"
@@ -76,9 +76,9 @@ def connect(
 class Client:
     """An `FM` that asks a provider."""
 
-    def __init__(self, attempts: Attempts, where: providers.Place | None, max_tokens: int) -> None:
+    def __init__(self, attempts: Attempts, where: places.Place | None, max_tokens: int) -> None:
         self.attempts, self.where, self.max_tokens = attempts, where, max_tokens
-        self._priced = where is None
+        self._told = False
 
     @property
     def name(self) -> str:
@@ -120,7 +120,7 @@ class Client:
 
     def _question(self, request: Request, schema: type | None) -> Question:
         written = cache.written(request)
-        tokens_in = len(written.encode("utf-8", "replace")) // BYTES_A_TOKEN
+        tokens_in = len(written) // CHARACTERS_A_TOKEN
         worst = Usage(tokens_in + providers.IMAGE_TOKENS * len(request.images), request.max_tokens)
 
         async def send(model: Any) -> Reply:
@@ -141,14 +141,15 @@ class Client:
             repaired=repaired,
         )
 
-    def _usd(self, worst: Usage) -> float:
+    def _usd(self, worst: Usage) -> float | None:
+        """At most so many dollars; None, and said once, if nobody knows the price."""
         if self.where is None or self.attempts.meter is None:
             return 0.0
         usd = providers.price(self.where, worst)
-        if usd is None and not self._priced:
-            self._priced = True
+        if usd is None and not self._told:
+            self._told = True
             self.attempts.say(f"{self.name} has no known price: its calls count 0 dollars")
-        return usd or 0.0
+        return usd
 
 
 def fault(reply: Reply, schema: type | None) -> providers.Failure | None:

@@ -1,69 +1,25 @@
 """The providers of foundation models, through pydantic-ai: one request, one answer or one classified failure.
 
-A model is named `openai:NAME`, `anthropic:NAME`, `google:NAME`, `ollama:NAME`, or by the address of any server that
-speaks OpenAI's chat completions, `http://HOST:PORT/v1#NAME`.  Keys and addresses come from the environment:
-
-| name        | key                                   | another address                                       |
-|-------------|---------------------------------------|-------------------------------------------------------|
-| `openai`    | `OPENAI_API_KEY`                      | `OPENAI_BASE_URL`                                     |
-| `anthropic` | `ANTHROPIC_API_KEY`                   | `ANTHROPIC_BASE_URL`                                  |
-| `google`    | `GOOGLE_API_KEY` or `GEMINI_API_KEY`  | `GOOGLE_GEMINI_BASE_URL`                              |
-| `ollama`    | `OLLAMA_API_KEY`, if there is one     | `OLLAMA_BASE_URL`, else `http://localhost:11434/v1`   |
-| an address  | `AIGA_FM_KEY`, if there is one        |                                                       |
-
-At another address, a missing key is no error: local servers ask for none.  Nothing here retries.
+Nothing here retries, waits or counts.
 """
 
-import difflib
-import importlib.util
 import itertools
-import os
-import urllib.parse
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
+
+import numpy as np
 
 from aiga.core.errors import UsageError
 from aiga.fm.cache import Request
 from aiga.fm.messages import Message, Reply, Token, ToolCall, Usage
+from aiga.fm.places import Place
 
-NO_KEY = "none"
-"""What servers that ask for no key are told."""
 Finish = Literal["stop", "length", "tool", "filter"]
 FINISHES: dict[str, Finish] = {"length": "length", "content_filter": "filter"}
+STREAMED = 16_384
+"""Tokens.  Replies that may be longer are streamed: what is between us and a model cuts connections that are quiet."""
 IMAGE_TOKENS = 1600
 """A picture's worst case."""
-
-
-class Place(NamedTuple):
-    """Where a model is, and what lets us in."""
-
-    provider: str
-    """`openai`, `anthropic`, `google`, `ollama` or `address`."""
-    model: str
-    url: str | None
-    key: str
-    variable: str
-    """The environment variable of the key."""
-
-
-class Provider(NamedTuple):
-    """What is particular about a provider."""
-
-    keys: tuple[str, ...]
-    """Variables that may hold the key."""
-    url: str
-    """The variable that may hold another address."""
-    extra: str
-    package: str
-
-
-PROVIDERS = {
-    "openai": Provider(("OPENAI_API_KEY",), "OPENAI_BASE_URL", "fm", "openai"),
-    "anthropic": Provider(("ANTHROPIC_API_KEY",), "ANTHROPIC_BASE_URL", "anthropic", "anthropic"),
-    "google": Provider(("GOOGLE_API_KEY", "GEMINI_API_KEY"), "GOOGLE_GEMINI_BASE_URL", "google", "google.genai"),
-    "ollama": Provider(("OLLAMA_API_KEY",), "OLLAMA_BASE_URL", "fm", "openai"),
-    "address": Provider(("AIGA_FM_KEY",), "", "fm", "openai"),
-}
 
 
 class Failure(Exception):
@@ -76,53 +32,7 @@ class Failure(Exception):
         """Seconds that the server asks us to wait."""
 
 
-def place(name: str) -> Place:
-    """Where a model of this name is.
-
-    Raises:
-        UsageError: The name has another form, the provider is unknown, its package is missing or its key is.
-    """
-    if name.startswith(("http://", "https://")):
-        provider, url, model = "address", *name.partition("#")[::2]
-    else:
-        provider, _, model = name.partition(":")
-        url = None
-    _check_name(name, provider, model)
-    about = PROVIDERS[provider]
-    _check_installed(name, about)
-    url = url or os.environ.get(about.url) or ("http://localhost:11434/v1" if provider == "ollama" else None)
-    key = next((os.environ[variable] for variable in about.keys if os.environ.get(variable)), "")
-    if not key and url is None:
-        raise UsageError(f"`{name}` needs a key: export {about.keys[0]}=...")
-    return Place(provider, model, url, key or NO_KEY, about.keys[0])
-
-
-def _check_name(name: str, provider: str, model: str) -> None:
-    if provider == "address" and not (urllib.parse.urlsplit(name).netloc and model):
-        raise UsageError(f"`{name}` does not say which model: write http://HOST:PORT/v1#MODEL.")
-    if provider != "address" and not model:
-        names = ", ".join(f"{known}:MODEL" for known in PROVIDERS if known != "address")
-        raise UsageError(f"`{name}` is no name of a model: write {names} or http://HOST:PORT/v1#MODEL.")
-    if provider not in PROVIDERS or name.startswith("address:"):
-        near = difflib.get_close_matches(provider, PROVIDERS, 1) or ["openai"]
-        known = ", ".join(known for known in PROVIDERS if known != "address")
-        raise UsageError(
-            f"`{provider}` is no provider; there are {known}, and http://HOST:PORT/v1#MODEL: "
-            f"did you mean `{near[0]}:{model}`?"
-        )
-
-
-def _check_installed(name: str, about: Provider) -> None:
-    for package in ("pydantic_ai", about.package):
-        try:
-            found = importlib.util.find_spec(package)
-        except ModuleNotFoundError:  # of a package within a package
-            found = None
-        if found is None:
-            raise UsageError(f"`{name}` needs `{package}`, which is not installed: pip install 'aiga[{about.extra}]'.")
-
-
-async def opened(where: Place, timeout: float) -> AsyncGenerator[Any, None]:
+async def opened(where: Place, timeout: float | int) -> AsyncGenerator[Any, None]:
     """The model, with an HTTP client of its own that is closed with this generator.
 
     A generator, since an event loop closes those that are left when it ends: nobody needs to.
@@ -135,14 +45,14 @@ async def opened(where: Place, timeout: float) -> AsyncGenerator[Any, None]:
         async with model:
             yield model
         return
-    client, model = _anthropic(where, timeout) if where.provider == "anthropic" else _openai(where, timeout)
+    client, model = (_anthropic if where.provider == "anthropic" else _openai)(where, timeout)
     try:
         yield model
     finally:
         await client.close()
 
 
-def _anthropic(where: Place, timeout: float) -> tuple[Any, Any]:
+def _anthropic(where: Place, timeout: float | int) -> tuple[Any, Any]:
     from anthropic import AsyncAnthropic
     from pydantic_ai.models.anthropic import AnthropicModel
     from pydantic_ai.providers.anthropic import AnthropicProvider
@@ -151,7 +61,7 @@ def _anthropic(where: Place, timeout: float) -> tuple[Any, Any]:
     return client, AnthropicModel(where.model, provider=AnthropicProvider(anthropic_client=client))
 
 
-def _openai(where: Place, timeout: float) -> tuple[Any, Any]:
+def _openai(where: Place, timeout: float | int) -> tuple[Any, Any]:
     from pydantic_ai.models.ollama import OllamaModel
     from pydantic_ai.models.openai import OpenAIChatModel
 
@@ -160,7 +70,7 @@ def _openai(where: Place, timeout: float) -> tuple[Any, Any]:
     return client, kind(where.model, provider=provider)
 
 
-def openai_client(where: Place, timeout: float) -> tuple[Any, Any]:
+def openai_client(where: Place, timeout: float | int) -> tuple[Any, Any]:
     """A client that does not retry, and pydantic-ai's view of it."""
     from openai import AsyncOpenAI
     from pydantic_ai.providers.ollama import OllamaProvider
@@ -175,6 +85,25 @@ def openai_client(where: Place, timeout: float) -> tuple[Any, Any]:
     return client, OpenAICompatibleProvider("address", openai_client=client)
 
 
+async def opened_embedding(where: Place, timeout: float | int) -> AsyncGenerator[Any, None]:
+    """As `opened`, a model that embeds."""
+    from pydantic_ai.embeddings.openai import OpenAIEmbeddingModel
+
+    if where.provider == "google":
+        from pydantic_ai.embeddings.google import GoogleEmbeddingModel
+        from pydantic_ai.providers.google import GoogleProvider
+
+        provider = GoogleProvider(api_key=where.key, base_url=where.url)
+        async with provider:
+            yield GoogleEmbeddingModel(where.model, provider=provider)
+        return
+    client, provider = openai_client(where, timeout)
+    try:
+        yield OpenAIEmbeddingModel(where.model, provider=provider)
+    finally:
+        await client.close()
+
+
 async def ask(model: Any, where: Place, request: Request) -> Reply:
     """Send a request once.
 
@@ -185,13 +114,34 @@ async def ask(model: Any, where: Place, request: Request) -> Reply:
     from pydantic_ai import direct
 
     history, settings, parameters = _history(request), _settings(model, request), _parameters(model, request)
+    streamed = request.max_tokens > STREAMED
+    send: Any = direct.model_request_stream if streamed else direct.model_request
     try:
-        response = await direct.model_request(
-            model, history, model_settings=settings, model_request_parameters=parameters
-        )
+        sent = send(model, history, model_settings=settings, model_request_parameters=parameters)
+        response = await (_whole(sent) if streamed else sent)
     except Exception as error:
         raise failure(error, where) from error
+    if streamed and "finish_reason" not in (response.provider_details or {}):
+        raise Failure("malformed", "the stream ended in the middle of the reply")
     return _answered(model, response)
+
+
+async def _whole(opening: Any) -> Any:
+    """The response that a stream comes to."""
+    async with opening as stream:
+        async for _ in stream:
+            pass
+    return stream.get()
+
+
+async def embed(model: Any, where: Place, texts: Sequence[str]) -> tuple[np.ndarray, Usage, float]:
+    """Vectors of texts, with the tokens and dollars that they took.  Raises as `ask` does."""
+    try:
+        result = await model.embed([text or " " for text in texts], input_type="document")
+        vectors = np.asarray(result.embeddings, np.float32).reshape(len(texts), -1)
+    except Exception as error:
+        raise failure(error, where) from error
+    return vectors, Usage(result.usage.input_tokens), _price(result)
 
 
 def _settings(model: Any, request: Request) -> Any:
@@ -284,9 +234,9 @@ def _tokens(details: Any) -> tuple[Token, ...] | None:
     )
 
 
-def _price(response: Any) -> float:
+def _price(paid: Any) -> float:
     try:
-        return float(response.cost().total_price)
+        return float(paid.cost().total_price)
     except (LookupError, ValueError):
         return 0.0
 
