@@ -46,9 +46,10 @@ def wrap(
         os.write(filter_fd, seccomp.contained())
         os.lseek(filter_fd, 0, os.SEEK_SET)
         words = ["bwrap", "--die-with-parent", "--new-session", "--seccomp", str(filter_fd), "--hostname", "sandbox"]
-        words += [*_namespaces(), *_files(folder if not lasting else None, limits, readable), "--", *_drop(folder), *_limits(limits, lasting)]
+        words += [*_namespaces(), *_files(None if lasting else folder, limits, readable)]
+        words += ["--", *_drop(folder), *_limits(limits, lasting)]
         fds = (*pass_fds, filter_fd)
-        yield Launch((*words, *argv), launch.environment(INSIDE, "/tmp"), str(folder), INSIDE, fds)
+        yield Launch((*words, *launch.command(argv)), launch.environment(INSIDE, "/tmp"), str(folder), INSIDE, fds)
     finally:
         os.close(filter_fd)
 

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from aiga.sandbox.protocol import Limits
+from aiga.sandbox.wipe import wipe
 
 OPEN_FILES = 128
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32")
@@ -74,10 +74,15 @@ class Rung(NamedTuple):
 
 
 def environment(inside: str, temporary: str) -> dict[str, str]:
-    """What a program may know; `python` is our interpreter. Its libraries start no threads: processes are few."""
+    """What a program may know. Its libraries start no threads: processes are few."""
     path = ":".join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"])
     places = {"PATH": path, "HOME": inside, "TMPDIR": temporary, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
     return places | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def command(argv: Sequence[str]) -> list[str]:
+    """The words of a command; `python` is our interpreter, whatever it is called."""
+    return [sys.executable if argv[0] == "python" else argv[0], *argv[1:]]
 
 
 def interpreter() -> list[Path]:
@@ -96,7 +101,8 @@ def private_folder() -> Iterator[Path]:
             os.chown(folder, user, user)
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        wipe(str(folder))
+        folder.rmdir()
 
 
 def stranger() -> int:

@@ -150,6 +150,8 @@ NAMESPACES = 0x7E020080  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWP
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C
 UNIX, INET, INET6 = 1, 2, 10
 TRUNCATE, ACCESS = 0o1000, 0o3
+SELF = 0x7FFFFFF5
+"""Stands for the process that is filtered; no process has this number."""
 
 
 class Check(NamedTuple):
@@ -167,10 +169,11 @@ def contained() -> bytes:
     return assemble(REFUSED, [*_common(), Check(SOCKET, 0, (UNIX, INET, INET6), only=True)])
 
 
-def exposed(pid: int | None = None) -> bytes:
+def exposed(signals: bool) -> bytes:
     """For programs that share ours (Landlock): no sockets, and no change of what Landlock does not watch.
 
-    With `pid`, no signals either, except to that process itself: for kernels whose Landlock does not stop them.
+    Without `signals`, a process can send some only to itself: for kernels whose Landlock does not stop them. The
+    filter then holds `SELF`, for which the process puts its own number.
     """
     checks = [
         *_common(),
@@ -180,9 +183,9 @@ def exposed(pid: int | None = None) -> bytes:
         Check(OPEN, 1, (TRUNCATE,), mask=TRUNCATE | ACCESS),  # emptying a file that may only be read
         Check(OPENAT, 2, (TRUNCATE,), mask=TRUNCATE | ACCESS),
     ]
-    if pid is None:
+    if signals:
         return assemble(REFUSED | OUTSIDE, checks)
-    return assemble(REFUSED | OUTSIDE | SIGNALS, [*checks, Check(TGKILL, 0, (pid,), only=True)])
+    return assemble(REFUSED | OUTSIDE | SIGNALS, [*checks, Check(TGKILL, 0, (SELF,), only=True)])
 
 
 def _common() -> list[Check]:
