@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from aiga.sandbox.launch import Launch, Rung, end, private_folder
 from aiga.sandbox.protocol import Limits
@@ -80,7 +81,7 @@ def _variable() -> str:
 
 
 def _start(launch: Launch) -> "subprocess.Popen[bytes]":
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(launch.argv, **(launch.options | pipes))
 
 
