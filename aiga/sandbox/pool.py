@@ -43,7 +43,7 @@ class Pool:
 
     def __init__(self, rung: Rung, workers: int = 0, *, preload: Sequence[str] = (), recycle: int = 500) -> None:
         """Of `workers`, 0 means one a core; each is replaced after `recycle` programs, and imports `preload` first."""
-        self.level = rung.level
+        self.rung, self.level = rung, rung.level
         if not rung.alone:
             recycle = 1
         self._workers = [Worker(rung, preload, recycle) for _ in range(workers or os.cpu_count() or 1)]
@@ -220,11 +220,16 @@ class Worker:
             "preload": list(self._preload),
             "alone": self._rung.alone,
         }
-        # sets have one order, whichever worker runs a program
-        launch = launch._replace(env=launch.env | {"PYTHONHASHSEED": "0"})
-        argv = [*launch.argv, json.dumps(settings)]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=self._log, text=False, **launch.options)
+        return subprocess.Popen(
+            [*launch.argv, json.dumps(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=launch.env | {"PYTHONHASHSEED": "0"},  # sets have one order, whichever worker runs a program
+            cwd=launch.cwd,
+            pass_fds=launch.pass_fds,
+            start_new_session=True,
+        )
 
     async def _connect(self, process: "subprocess.Popen[bytes]", resources: contextlib.ExitStack) -> None:
         loop = asyncio.get_running_loop()
