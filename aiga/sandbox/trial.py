@@ -7,7 +7,6 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from aiga.sandbox.launch import Launch, Rung, end, private_folder
 from aiga.sandbox.protocol import Limits
@@ -81,8 +80,8 @@ def _variable() -> str:
 
 
 def _start(launch: Launch) -> "subprocess.Popen[bytes]":
-    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(launch.argv, **(launch.options | pipes))
+    nothing, pipe = subprocess.DEVNULL, subprocess.PIPE
+    return subprocess.Popen(launch.argv, text=False, stdin=nothing, stdout=pipe, stderr=pipe, **launch.options)
 
 
 def _outcome(process: "subprocess.Popen[bytes]", launch: Launch) -> list[str]:
