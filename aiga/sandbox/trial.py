@@ -80,8 +80,16 @@ def _variable() -> str:
 
 
 def _start(launch: Launch) -> "subprocess.Popen[bytes]":
-    nothing, pipe = subprocess.DEVNULL, subprocess.PIPE
-    return subprocess.Popen(launch.argv, text=False, stdin=nothing, stdout=pipe, stderr=pipe, **launch.options)
+    return subprocess.Popen(
+        launch.argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=launch.env,
+        cwd=launch.cwd,
+        pass_fds=launch.pass_fds,
+        start_new_session=True,
+    )
 
 
 def _outcome(process: "subprocess.Popen[bytes]", launch: Launch) -> list[str]:
