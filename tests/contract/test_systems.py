@@ -4,8 +4,10 @@ import asyncio
 import inspect
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -26,25 +28,70 @@ COMPILED = "/jax/core/compile/backend_compile_duration"
 LEARNERS = ("deep_curiosity", "simon_says")
 """One policy that learns: nobody is born."""
 
-pytestmark = pytest.mark.parametrize("name", NAMES)
+
+class Taken(NamedTuple):
+    """Two steps of a system with its defaults, compiled afresh, and what was seen of them."""
+
+    system: System
+    checkpoint: Path
+    """The state between them."""
+    state: Any
+    """The state after them."""
+    infos: list[dict[str, Any]]
+    compiled: list[Any]
+    """What the second step compiled."""
+    seconds: float
 
 
-def run_steps(system: System, state: Any, first: int, last: int) -> tuple[Any, list[dict[str, Any]]]:
-    """The state after the steps `first` to `last`, counted as the loop counts them, and their infos."""
+@pytest.fixture(scope="module", params=NAMES)
+def name(request):
+    return request.param
 
-    async def steps() -> tuple[Any, list[dict[str, Any]]]:
-        current, infos = state, []
-        for step in range(first, last + 1):
-            current, info = await maybe(system.step(jax.random.fold_in(jax.random.key(0), step), current))
-            infos.append(dict(info))
-        return current, infos
 
-    return asyncio.run(steps())
+@pytest.fixture(scope="module")
+def taken(name, tmp_path_factory):
+    eqx.clear_caches()  # else another test of this process may have compiled what the second step needs
+    jax.clear_caches()
+    checkpoint = tmp_path_factory.mktemp(catalogue.page(name)) / "checkpoint.npz"
+    started = time.monotonic()
+    system, state = begin(name)
+
+    async def steps() -> tuple[Any, list[Any], list[Any]]:
+        halfway, first = await step(system, 1, state)
+        trees.save(checkpoint, halfway)
+        with compilations() as compiled:
+            after, second = await step(system, 2, halfway)
+        return after, [first, second], compiled
+
+    state, infos, compiled = asyncio.run(steps())
+    return Taken(system, checkpoint, state, infos, compiled, time.monotonic() - started)
 
 
 def begin(name: str) -> tuple[System, Any]:
     system = catalogue.find(name).make()
     return system, system.init(jax.random.fold_in(jax.random.key(0), 0))
+
+
+async def step(system: System, count: int, state: Any) -> tuple[Any, dict[str, Any]]:
+    """The step `count`, from 1, as the loop takes it."""
+    state, info = await maybe(system.step(jax.random.fold_in(jax.random.key(0), count), state))
+    return state, dict(info)
+
+
+@contextmanager
+def compilations() -> Iterator[list[Any]]:
+    """The programs that are compiled in a block."""
+    compiled = []
+
+    def listen(event: str, seconds: float, **about: Any) -> None:
+        if event == COMPILED:
+            compiled.append(about)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield compiled
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
 
 
 def arrays(tree: Any) -> dict[str, np.ndarray]:
@@ -57,60 +104,38 @@ def _is_key(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def test_two_steps_of_the_defaults_end_in_time_with_arrays_for_leaves(name):
-    started = time.monotonic()
-    system, state = begin(name)
-    assert isinstance(system, System)
-    state, infos = run_steps(system, state, 1, 2)
-    assert time.monotonic() - started < TIME_LIMIT
-    leaves = jax.tree_util.tree_leaves_with_path(state)
+def test_two_steps_of_the_defaults_end_in_time_with_arrays_for_leaves(taken):
+    assert isinstance(taken.system, System)
+    assert taken.seconds < TIME_LIMIT
+    leaves = jax.tree_util.tree_leaves_with_path(taken.state)
     others = [jax.tree_util.keystr(path) for path, leaf in leaves if not eqx.is_array(leaf)]
     assert others == [], "a checkpoint would lose them"
     assert leaves
-    assert all(infos)
+    assert all(taken.infos)
 
 
-def test_the_second_step_does_not_recompile(name):
-    eqx.clear_caches()  # else another test of this process may have compiled what the second step needs
-    jax.clear_caches()
-    system, state = begin(name)
-    state, _ = run_steps(system, state, 1, 1)
-    compiled = []
-
-    def listen(event: str, seconds: float, **about: Any) -> None:
-        if event == COMPILED:
-            compiled.append(about)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        run_steps(system, state, 2, 2)
-        assert compiled == []
+def test_the_second_step_does_not_recompile(name, taken):
+    assert taken.compiled == []
+    with compilations() as compiled:
         jax.jit(lambda x: x + len(name))(1.0)
-        assert len(compiled) == 1, "the count of compilations has stopped working"
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
+    assert len(compiled) == 1, "the count of compilations has stopped working"
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(name, tmp_path):
-    system, state = begin(name)
-    halfway, _ = run_steps(system, state, 1, 1)
-    trees.save(tmp_path / "checkpoint.npz", halfway)
-    uninterrupted, _ = run_steps(system, halfway, 2, 2)
+def test_a_resumed_run_equals_an_uninterrupted_one(name, taken):
     system, fresh = begin(name)
-    restored, _ = trees.load(tmp_path / "checkpoint.npz", fresh)
-    resumed, _ = run_steps(system, restored, 2, 2)
-    expected, found = arrays(uninterrupted), arrays(resumed)
+    restored, _ = trees.load(taken.checkpoint, fresh)
+    resumed, _ = asyncio.run(step(system, 2, restored))
+    expected, found = arrays(taken.state), arrays(resumed)
     assert expected.keys() == found.keys()
     for path, values in expected.items():
         assert values.dtype == found[path].dtype, path
         assert np.array_equal(values, found[path], equal_nan=values.dtype.kind in "fc"), path
 
 
-def test_births_are_reported_and_metrics_are_scalars_that_its_page_explains(name):
-    assert jax.config.jax_debug_key_reuse  # the steps below would fail on a key used twice
+def test_births_are_reported_and_metrics_are_scalars_that_its_page_explains(name, taken):
+    assert jax.config.jax_debug_key_reuse  # the steps would have failed on a key used twice
     page = (ROOT / "docs" / "systems" / f"{catalogue.page(name)}.md").read_text()
-    _, infos = run_steps(*begin(name), 1, 2)
-    values = {key: value for info in infos for key, value in info.items()}
+    values = {key: value for info in taken.infos for key, value in info.items()}
     if name not in LEARNERS:
         assert any(isinstance(value, events.Born) for value in values.values()), "lineage needs births"
     for key, value in values.items():
