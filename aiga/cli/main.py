@@ -250,8 +250,8 @@ def fm(action: Literal["check", "export"], what: str, /, *, out: Path | None = N
         from aiga.fm import check
 
         rows = asyncio.run(check.check(what))
-        shown.table(rows)
-        return 0 if rows[0]["state"] == "ok" else 1
+        shown.table([row._asdict() for row in rows])
+        return 0 if rows[0].state == "ok" else 1
     from aiga.runs import outside, record
 
     path = out or Path(what) / "calls.jsonl"

@@ -80,8 +80,10 @@ class ModelFailed(Exception):
 class FM(Protocol):
     """A foundation model."""
 
-    name: str
-    """`PROVIDER:MODEL`; `offline` for a grammar proposer."""
+    @property
+    def name(self) -> str:
+        """`PROVIDER:MODEL`; `offline` for a grammar proposer."""
+        ...
 
     async def generate(
         self,
@@ -123,7 +125,8 @@ class FM(Protocol):
 class Embedder(Protocol):
     """Turns texts into vectors of length one."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     async def embed(self, texts: Sequence[str]) -> np.ndarray:
         """(n, d), float32, one row a text."""

@@ -216,7 +216,10 @@ async def _drive(store: Store, system: System, limits: Limits, outside: Outside)
             store.record(at.step, {"failed": Failed("checkpoint", f"{problem} Continued from step {at.step}.")})
         with Progress(record.system, limits.fraction) as progress, _stops(store.directory) as stopped:
             outside.say = progress.say
-            status = await _steps(Loop(record, store, system, limits, progress, stopped), at)
+            try:
+                status = await _steps(Loop(record, store, system, limits, progress, stopped), at)
+            finally:
+                await outside.settle()
         store.note(status=status)
     finally:
         store.close()

@@ -84,6 +84,13 @@ class Outside:
         self.store = store
         self._texts.attach(store)
 
+    async def settle(self) -> None:
+        """Wait for what is under way: it is paid for, and its answer is kept for the run's next steps."""
+        held = self.budget.reserved
+        if held.calls or held.evaluations:
+            self.say("waiting for what is under way")
+        await self.budget.settle()
+
     def _model(self) -> FM | None:
         kind, _, place = self._asked.fm.partition(":")
         if self._asked.fm == "offline":
@@ -115,9 +122,30 @@ class Outside:
     def _sandbox(self) -> Sandbox:
         from aiga.sandbox import ladder
 
-        sandbox = ladder.unsafe() if self._asked.unsafe_no_sandbox else ladder.best()
-        self.level = "none (--unsafe-no-sandbox)" if self._asked.unsafe_no_sandbox else sandbox.level
+        if self._asked.unsafe_no_sandbox:
+            self.level = "none (--unsafe-no-sandbox)"
+            return KeptSandbox(ladder.unsafe(), self)
+        try:
+            sandbox = ladder.best()
+        except UsageError as error:  # matters only if a program comes
+            return Refusing(error)
+        self.level = sandbox.level
         return KeptSandbox(sandbox, self)
+
+
+class Refusing:
+    """The sandbox of a machine that has none."""
+
+    level = "none"
+
+    def __init__(self, error: UsageError) -> None:
+        self._error = error
+
+    async def run(self, *_: Any, **__: Any) -> Result:
+        raise self._error
+
+    async def call(self, *_: Any, **__: Any) -> Result:
+        raise self._error
 
 
 class KeptCalls:

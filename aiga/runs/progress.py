@@ -17,7 +17,7 @@ class Progress:
 
     def __init__(self, name: str, fraction: Callable[[int, float], float]) -> None:
         self._fraction = fraction
-        self._shown, self._origin = 0.0, None
+        self._shown, self._origin, self._line = 0.0, None, "compiling"
         columns = (
             TextColumn("{task.description}"),
             BarColumn(24),
@@ -26,7 +26,7 @@ class Progress:
         )
         console = Console(stderr=True)
         self._bar = Bar(*columns, console=console, disable=not console.is_terminal)
-        self._task = self._bar.add_task(name, total=1.0, line="compiling")
+        self._task = self._bar.add_task(name, total=1.0, line=self._line)
 
     def __enter__(self) -> "Progress":
         self._bar.start()
@@ -36,8 +36,8 @@ class Progress:
         self._bar.stop()
 
     def say(self, text: str) -> None:
-        """Show what the running step waits for, until it ends."""
-        self._bar.update(self._task, line=text)
+        """Show what the running step waits for; nothing: it waits no more."""
+        self._bar.update(self._task, line=text or self._line)
 
     def update(self, step: int, seconds: float, info: Mapping[str, Any]) -> None:
         """Show the state after `step` steps and `seconds` seconds."""
@@ -51,8 +51,8 @@ class Progress:
         left = f"{_clock(seconds * (1 - done) / done)} left" if 0 < done <= 1 else f"{_clock(seconds)} so far"
         scalars = [(name, value) for name, value in info.items() if not isinstance(value, str | tuple)]
         figures = "  ".join(f"{name} {float(value):,.6g}" for name, value in scalars[:3])
-        line = f"step {step:,}  {rate:,.3g}/s  {left}  {figures}"
-        self._bar.update(self._task, completed=min(done, 1.0), total=1.0 if done else None, line=line)
+        self._line = f"step {step:,}  {rate:,.3g}/s  {left}  {figures}"
+        self._bar.update(self._task, completed=min(done, 1.0), total=1.0 if done else None, line=self._line)
 
 
 def _clock(seconds: float) -> str:

@@ -68,6 +68,7 @@ class Budget:
         self._reserved = dict.fromkeys(OPTIONS, 0)
         self._started = time.monotonic() - (spent.seconds or 0.0)
         self._line: list[_Waiting] = [] if parent is None else parent._line
+        self._closed = False
 
     def child(self, caps: Caps) -> "Budget":
         """A part of this budget with caps of its own."""
@@ -103,7 +104,7 @@ class Budget:
             BudgetExceeded: A cap is below what was spent and is asked for, or time is up.
         """
         reservation = Reservation(self, _amounts(amounts))
-        if exceeded := reservation.exceeded():
+        if (exceeded := reservation.exceeded()) and not self._closed:
             raise exceeded
         waiting = _Waiting(reservation, asyncio.get_running_loop().create_future())
         self._line.append(waiting)
@@ -118,8 +119,17 @@ class Budget:
             raise exceeded
         return reservation
 
+    async def settle(self) -> None:
+        """Give nothing any more (who asks, waits to be cancelled) until nobody holds anything: the end of a run."""
+        for budget in self.path:
+            budget._closed = True
+        while any(self._reserved.values()):
+            await asyncio.sleep(0.01)
+
     def serve(self) -> None:
         """Answer whoever waits, in order; what is short for one is kept from those behind."""
+        if self._closed:
+            return
         short: set[tuple[Budget, str]] = set()
         for waiting in tuple(self._line):
             reservation, answer = waiting
@@ -169,7 +179,7 @@ class Budget:
     def _seconds_left(self) -> float | int | None:
         """Until the first cap on time is reached; None: there is none."""
         left = [budget.caps.seconds - budget.seconds for budget in self.path if budget.caps.seconds is not None]
-        return max(0.0, min(left)) if left else None
+        return max(0.0, min(left)) if left and not self._closed else None
 
 
 class Reservation:

@@ -45,8 +45,10 @@ class Result(NamedTuple):
 class Sandbox(Protocol):
     """Runs programs apart from us and from each other."""
 
-    level: str
-    """What holds them, such as `bubblewrap+seccomp`."""
+    @property
+    def level(self) -> str:
+        """What holds them, such as `bubblewrap+seccomp`."""
+        ...
 
     async def run(
         self,
