@@ -19,6 +19,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import math
 import struct
 import threading
 from collections import Counter
@@ -237,7 +238,9 @@ class Server:
         if answer.status != 200:
             self.requests[str(answer.status)] += 1
             said = json.dumps(wire.error(answer.status)).encode()
-            after = [] if answer.after is None else [f"retry-after: {answer.after}"]
+            # Seconds are whole; milliseconds are what the providers send besides, and what is read first.
+            wait = answer.after
+            after = [] if wait is None else [f"retry-after: {math.ceil(wait)}", f"retry-after-ms: {1000 * wait:g}"]
             return await _send(writer, said, status=answer.status, headers=after)
         if path.endswith("/embeddings"):
             usage = (sum(len(said) // 4 + 1 for said in request["input"]), 0)

@@ -25,6 +25,8 @@ REPAIRS = 2
 LONGEST_BACKOFF = 60.0
 PATIENCE = 600.0
 """Seconds.  A server that asks for a longer wait is not waited for."""
+OPEN: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[Any]] = weakref.WeakKeyDictionary()
+"""Models, kept until their event loop ends: it closes them then, and with them their connections."""
 
 
 @runtime_checkable
@@ -81,7 +83,7 @@ class _Session:
     """What belongs to one event loop: the open model, and who may use it now."""
 
     def __init__(self, model: AsyncGenerator[Any, None], concurrency: int) -> None:
-        self.keeper = model  # the event loop closes it at its end, and with it the connections
+        OPEN.setdefault(asyncio.get_running_loop(), []).append(model)
         self.model = asyncio.ensure_future(anext(model))
         self.room = asyncio.Semaphore(concurrency)
         self.slot = 0.0
@@ -164,16 +166,16 @@ class Attempts:
                 return answer
             repair = question.repaired if failure.kind == "invalid" and repairs < REPAIRS else None
             again = failure.kind in AGAIN and failures < self.retries and (failure.after or 0.0) <= PATIENCE
-            final = not (repair or again or failure.kind == "unreachable")
-            told = json.dumps({"message": str(failure), "text": getattr(once.answer, "text", "")})
-            self.calls.put(row._replace(outcome=failure.kind, reply=told, final=final))
+            end = None if repair or again else self._end(failure, attempt)
+            told = json.dumps({"message": str(end or failure), "text": getattr(once.answer, "text", "")})
+            self.calls.put(row._replace(outcome=failure.kind, reply=told, final=isinstance(end, ModelFailed)))
+            if end:
+                raise end
             if repair:
                 repairs, question = repairs + 1, repair(once.answer, failure)
-            elif again:
+            else:
                 failures += 1
                 await self._wait(failure, failures)
-            else:
-                raise self._end(failure, attempt)
         raise AssertionError
 
     async def _once(self, question: Question) -> Once:

@@ -84,9 +84,9 @@ def place(name: str) -> Place:
 
 
 def _check_name(name: str, provider: str, model: str) -> None:
-    if provider == "address" and not (urllib.parse.urlsplit(name).netloc and model):
+    if name.startswith("http") and not (urllib.parse.urlsplit(name).netloc and model):
         raise UsageError(f"`{name}` does not say which model: write http://HOST:PORT/v1#MODEL.")
-    if provider != "address" and not model:
+    if not model:
         names = ", ".join(f"{known}:MODEL" for known in PROVIDERS if known != "address")
         raise UsageError(f"`{name}` is no name of a model: write {names} or http://HOST:PORT/v1#MODEL.")
     if provider not in PROVIDERS or name.startswith("address:"):
