@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,8 +20,6 @@ def imported_by(code: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory):
-    from pathlib import Path
-
     directory = tmp_path_factory.mktemp("imports") / "run"
     aiga.run(str(Path(__file__).parents[1] / "toys" / "wander.py"), steps=1, out=directory)
     return directory
@@ -46,3 +45,15 @@ def test_the_public_names_are_sorted_and_exist():
     assert all(callable(getattr(aiga, name)) for name in aiga.__all__)
     with pytest.raises(AttributeError, match="claim, load, resume, run"):
         _ = aiga.runn  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_models_the_sandbox_and_budgets_start_without_jax():
+    modules = [
+        f"aiga.{folder}.{path.stem}"
+        for folder in ("fm", "sandbox", "safety")
+        for path in sorted((Path(aiga.__file__).parent / folder).glob("[!_]*.py"))
+        if path.stem not in ("zygote", "child")  # these run inside the sandbox, and import only each other
+    ]
+    assert len(modules) > 20
+    heavy = imported_by("import " + ", ".join(modules))
+    assert heavy == set()
