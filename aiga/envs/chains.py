@@ -66,7 +66,7 @@ class Chains(eqx.Module):
     def begin(self, key: Key) -> tuple[Float[Array, "c l"], Attempts]:
         """A novice, and how it fares."""
         skills = jnp.full((self.chains, self.length), self.novice, float)
-        return skills, self._examined(key, skills, self.tries or 20)
+        return skills, self.examined(key, self.chances(skills), self.tries or 20)
 
     def chances(self, skills: Float[Array, "c l"]) -> Float[Array, " n"]:
         """The success probability of every task."""
@@ -85,8 +85,9 @@ class Chains(eqx.Module):
             return self.attempt(walk, skills, goals, bonus)
 
         skills, attempts = jax.lax.scan(update, skills, jax.random.split(practise, self.updates))
-        known = self._examined(examine, skills, self.tries) if self.tries else Attempts(*(x.sum(0) for x in attempts))
-        return skills, known, self.chances(skills), {}
+        chances = self.chances(skills)
+        known = self.examined(examine, chances, self.tries) if self.tries else Attempts(*(x.sum(0) for x in attempts))
+        return skills, known, chances, {}
 
     def attempt(
         self, key: Key, skills: Float[Array, "c l"], goals: Int[Array, " b"], bonus: Float[Array, " n"]
@@ -102,14 +103,15 @@ class Chains(eqx.Module):
         paid = bonus[: self.possible].reshape(self.chains, self.length)[chain]
         rewards = jnp.zeros_like(skills).at[chain].add(obtained * (success[:, None] + paid))
         outcome = Attempts.tally(self.possible + self.impossible, goals, jnp.ones_like(success), success)
-        return self._practised(skills, rewards), outcome
+        return self.practised(skills, rewards), outcome
 
-    def _practised(self, skills: Float[Array, "c l"], rewards: Float[Array, "c l"]) -> Float[Array, "c l"]:
+    def practised(self, skills: Float[Array, "*s"], rewards: Float[Array, "*s"]) -> Float[Array, "*s"]:
+        """The skills after one update with so many rewards for each."""
         doses = rewards * jnp.minimum(1, self.capacity / jnp.maximum(rewards.sum(), 1))
         skills = 1 - (1 - skills) * (1 - self.rate) ** doses
         return skills - self.forgetting * (skills - self.novice)
 
-    def _examined(self, key: Key, skills: Float[Array, "c l"], tries: int) -> Attempts:
-        chances = self.chances(skills)
+    def examined(self, key: Key, chances: Float[Array, " n"], tries: int) -> Attempts:
+        """An examination of so many tries at each task."""
         passed = jax.random.uniform(key, (chances.size, tries)) < chances[:, None]
         return Attempts(passed.sum(axis=1), jnp.full(chances.size, tries))

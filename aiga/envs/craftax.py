@@ -23,6 +23,12 @@ ITEMS = (
 """The achievements, in the library's order."""
 
 
+ACTIONS = 17
+ACTIVE = tuple(action for action in range(ACTIONS) if action not in (6, 10))
+"""All actions but to sleep and to place a plant."""
+NEEDS, FULL = ("player_health", "player_food", "player_drink", "player_energy"), 9
+
+
 class CraftaxState(NamedTuple):
     """A game, and what was achieved in it."""
 
@@ -43,12 +49,17 @@ class Craftax(eqx.Module):
 
     horizon: int = eqx.field(static=True, default=10_000)
     """Steps after which an episode is cut off."""
-    actions: int = eqx.field(static=True, default=17)
+    survival: bool = eqx.field(static=True, default=True)
+    """False: health, food, drink and energy are full at every step, and nobody can sleep or plant; lava still kills."""
     features: int = eqx.field(static=True, default=1345)
     """Numbers in an observation."""
 
     def __check_init__(self):
         _game()  # say early if it is not installed
+
+    @property
+    def actions(self) -> int:
+        return ACTIONS if self.survival else len(ACTIVE)
 
     @property
     def items(self) -> tuple[str, ...]:
@@ -64,6 +75,9 @@ class Craftax(eqx.Module):
     def step(self, key: Key, state: CraftaxState, action: Int[Array, ""], params: None = None) -> Transition:
         del params
         before = state.game.replace(achievements=jnp.zeros_like(state.unlocked))  # to see the second of a kind too
+        if not self.survival:
+            full = {name: jnp.full_like(getattr(before, name), FULL) for name in NEEDS}
+            before, action = before.replace(**full), jnp.array(ACTIVE)[action]
         observation, game, _, dead, _ = _game().step_env(jax.random.key_data(key), before, action, _rules())
         unlocked = state.unlocked | game.achievements
         reward = (unlocked & ~state.unlocked).sum() + 0.1 * (game.player_health - before.player_health)

@@ -67,11 +67,13 @@ class Commanded(NamedTuple):
     """The episode is an examination."""
     visits: Visits
     """Items of this episode."""
+    had: Int[Array, " items"]
+    """How often each had been obtained when the command was given."""
     verdict: Verdict
 
 
 class Commands(eqx.Module):
-    """A world of items in which the reward is for the item that is commanded."""
+    """A world of items in which the reward is for what is commanded: an item, or several, so many times."""
 
     env: ItemWorld
     impossible: int = eqx.field(static=True)
@@ -80,14 +82,24 @@ class Commands(eqx.Module):
     """Steps for a command."""
     share: float = eqx.field(static=True)
     """Of episodes that are examinations: each of their commands is for any task, all equally probable."""
+    needs: Int[Array, "m items"] | None = None
+    """How often each possible task wants each item, counted from the command on; None: a task for each item, once."""
+    codes: Float[Array, "n w"] | None = None
+    """What the policy sees of each task; None: its number, one-hot."""
+    examine_impossible: bool = eqx.field(static=True, default=True)
+    """Whether examinations command what nothing fulfils."""
+
+    @property
+    def possible(self) -> int:
+        return len(self.env.items) if self.needs is None else len(self.needs)
 
     @property
     def tasks(self) -> int:
-        return len(self.env.items) + self.impossible
+        return self.possible + self.impossible
 
     @property
     def features(self) -> int:
-        return self.env.features + self.tasks + 1
+        return self.env.features + (self.tasks if self.codes is None else self.codes.shape[1]) + 1
 
     def reset(self, key: Key, params: Orders) -> tuple[Commanded, Float[Array, " f"]]:
         fresh, examine, command = jax.random.split(key, 3)
@@ -95,7 +107,8 @@ class Commands(eqx.Module):
         examined = jax.random.bernoulli(examine, self.share)
         goal = self._command(command, params, examined)
         zero, no = jnp.zeros((), int), jnp.zeros((), bool)
-        state = Commanded(world, goal, zero, examined, Visits.none(len(self.env.items)), Verdict(zero, no, no, no))
+        visits, had = Visits.none(len(self.env.items)), jnp.zeros(len(self.env.items), jnp.int32)
+        state = Commanded(world, goal, zero, examined, visits, had, Verdict(zero, no, no, no))
         return state, self._observed(observation, state)
 
     def step(self, key: Key, state: Commanded, action: Int[Array, ""], params: Orders) -> Transition:
@@ -103,23 +116,29 @@ class Commands(eqx.Module):
         after = self.env.step(play, state.world, action, None)
         obtained = self.env.obtained(after.state)
         visits, first = state.visits.visit(jnp.where(obtained, jnp.arange(obtained.size), -1))
-        success = jnp.concatenate([obtained, jnp.zeros(self.impossible, bool)])[state.goal]
+        counts = jnp.asarray(visits.counts)
+        success = self._fulfilled(state.goal, counts - state.had)
         over = success | (state.waited + 1 >= self.timeout)
         verdict = Verdict(state.goal, over | after.terminated | after.truncated, success, state.examined)
         goal = jnp.where(over, self._command(command, params, state.examined), state.goal)
-        waited = jnp.where(over, 0, state.waited + 1)
-        state = Commanded(after.state, goal, waited, state.examined, visits, verdict)
+        waited, had = jnp.where(over, 0, state.waited + 1), jnp.where(over, counts, state.had)
+        state = Commanded(after.state, goal, waited, state.examined, visits, had, verdict)
         reward = success + jnp.where(first, params.bonus[: obtained.size], 0).sum()
         observation = self._observed(after.observation, state)
         return Transition(state, observation, reward, after.terminated, after.truncated)
 
+    def _fulfilled(self, goal: Int[Array, ""], got: Int[Array, " items"]) -> Bool[Array, ""]:
+        needs = jnp.eye(got.size, dtype=int) if self.needs is None else self.needs
+        return (goal < self.possible) & (got >= needs[goal]).all()
+
     def _command(self, key: Key, params: Orders, examined: Bool[Array, ""]) -> Int[Array, ""]:
         choose, draw = jax.random.split(key)
         chosen = jax.random.choice(choose, self.tasks, p=params.probabilities)
-        return jnp.where(examined, jax.random.randint(draw, (), 0, self.tasks), chosen)
+        known = self.tasks if self.examine_impossible else self.possible
+        return jnp.where(examined, jax.random.randint(draw, (), 0, known), chosen)
 
     def _observed(self, observation: Float[Array, " o"], state: Commanded) -> Float[Array, " f"]:
-        goal = jax.nn.one_hot(state.goal, self.tasks)
+        goal = jax.nn.one_hot(state.goal, self.tasks) if self.codes is None else self.codes[state.goal]
         return jnp.concatenate([observation, goal, state.waited[None] / self.timeout])
 
 

@@ -10,12 +10,15 @@ https://arxiv.org/abs/2306.01711):
     weight <- sigmoid(z-score of change), over the tasks that ever succeeded
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
+
+from aiga.core.protocols import Info
 
 QUANTILE = 1.2815515655446004
 """Below it lies 90 % of a standard normal variable."""
@@ -93,6 +96,12 @@ class Curriculum(eqx.Module):
         z = standardised(change, eligible)
         weights = jax.nn.sigmoid(z if self.sigmoid == "plain" else SLOPE * (z - QUANTILE))
         return jnp.where(eligible, weights, 0)
+
+
+def grouped(namespace: str, groups: tuple[str, ...], values: Float[Array, " n"], reduce: Any) -> Info:
+    """A metric for each kind of task."""
+    kinds = dict.fromkeys(groups)
+    return {f"{namespace}/{kind}": reduce(values[np.array(groups) == kind]) for kind in kinds}
 
 
 def standardised(values: Float[Array, " n"], of: Bool[Array, " n"]) -> Float[Array, " n"]:

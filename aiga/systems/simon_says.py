@@ -13,23 +13,23 @@ https://arxiv.org/abs/2106.14876:
 """
 
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from aiga.core.errors import UsageError, require
+from aiga.core.errors import UsageError
 from aiga.core.protocols import Info, Key
 from aiga.envs.chains import Attempts, Chains
 from aiga.envs.craftax import Craftax
+from aiga.inspect.practice import learned, practised, spectrum, succeeded
 from aiga.learners.commands import Apprentice, Commands
 from aiga.learners.ppo import PPO
 from aiga.runs.claims import Claim
 from aiga.runs.record import Run
-from aiga.runs.report import ACCENT, FAINT, Figure, style, thinned
-from aiga.selection.learning_progress import Curriculum, Progress
+from aiga.runs.report import FAINT, Figure
+from aiga.selection.learning_progress import Curriculum, Progress, grouped
 
 ABOUT = {"papers": (24,), "pillar": "environments", "needs": ()}
 LEARNED = 0.5
@@ -85,12 +85,6 @@ class SimonSays(eqx.Module):
             **grouped("success", self.learner.groups, score, jnp.mean),
         }
         return self.curriculum.update(progress, *attempts), info
-
-
-def grouped(namespace: str, groups: tuple[str, ...], values: Float[Array, " n"], reduce: Any) -> Info:
-    """A metric for each kind of task."""
-    kinds = dict.fromkeys(groups)
-    return {f"{namespace}/{kind}": reduce(values[np.array(groups) == kind]) for kind in kinds}
 
 
 def make(
@@ -202,47 +196,10 @@ def figures(run: Run) -> Iterable[Figure]:
     names = [name.removeprefix("success/") for name in run.latest() if name.startswith("success/")]
     success = {name: float(run.metric(f"success/{name}").values.mean()) for name in names}
     names.sort(key=lambda name: (-success[name], name == "impossible"))  # what was learned early comes first
-    return [_learned(run), _stream(run, names, sum(value > 0 for value in success.values())), _map(run, names)]
-
-
-def _learned(run: Run) -> Figure:
-    graph = require("plotly.graph_objects", "report")
-    steps, values = thinned(*run.metric("simon_says/learned"))
-    figure = graph.Figure(graph.Scatter(x=steps, y=values, mode="lines", line={"color": ACCENT}))
-    style(figure, height=320, xaxis_title="step", yaxis_title="tasks learned")
-    figure.update_yaxes(rangemode="tozero")
-    caption = (
-        f"{values[-1]:.0f} tasks are learned: they succeed more often than half way from a random policy to always."
-    )
-    return Figure("Tasks learned", caption, figure)
-
-
-def _stream(run: Run, names: list[str], learnable: int) -> Figure:
-    graph = require("plotly.graph_objects", "report")
-    colours = require("plotly.colors", "report").sample_colorscale("Viridis", max(learnable, 2), colortype="rgb")
-    figure = graph.Figure()
-    for i, name in enumerate(names):
-        steps, values = thinned(*run.metric(f"probability/{name}"), most=400)
-        colour, line = colours[i] if i < learnable else FAINT, {"width": 0.5, "color": "white"}
-        figure.add_scatter(x=steps, y=values, mode="lines", line=line, stackgroup="one", fillcolor=colour, name=name)
-    style(figure, height=460, xaxis_title="step", yaxis_title="share of commands", legend_traceorder="normal")
-    figure.update_yaxes(range=[0, 1])
-    return Figure(
-        "What was practised",
-        "The probability of each kind of task, in the order they were learned; grey: without any success.",
-        figure,
-    )
-
-
-def _map(run: Run, names: list[str]) -> Figure:
-    graph = require("plotly.graph_objects", "report")
-    steps, _ = thinned(*run.metric(f"success/{names[0]}"), most=400)
-    values = [thinned(*run.metric(f"success/{name}"), most=400)[1] for name in names]
-    scale = {"colorscale": "Viridis", "zmin": 0, "zmax": 1, "colorbar": {"title": "success"}}
-    figure = graph.Figure(graph.Heatmap(x=steps, y=names, z=values, **scale))
-    style(figure, height=140 + 18 * len(names), xaxis_title="step")
-    figure.update_yaxes(autorange="reversed", automargin=True)
-    return Figure("Success", "At each kind of task; 0: no better than a random policy, 1: always.", figure)
+    learnable = sum(value > 0 for value in success.values())
+    colours = dict(zip(names, [*spectrum(learnable), *[FAINT] * (len(names) - learnable)], strict=True))
+    order = "The probability of each kind of task, in the order they were learned; grey: without any success."
+    return [learned(run, "simon_says/learned"), practised(run, colours, order), succeeded(run, names)]
 
 
 if __name__ == "__main__":

@@ -91,6 +91,40 @@ def test_an_episode_is_an_examination_or_it_is_not():
     assert not np.asarray(after.state.goal)[~np.asarray(states.examined)].any()
 
 
+def wanting(*needs, **options) -> Commands:
+    return world(needs=jnp.array(needs), impossible=0, timeout=9, **options)
+
+
+def test_a_command_may_want_an_item_several_times_counted_from_the_command_on():
+    orders = Orders(jnp.array([1.0]), jnp.zeros(3))
+    after = play(wanting([2, 0, 0]), orders, [CUP, PLATE, CUP, CUP, CUP])
+    assert after.reward.tolist() == [0, 0, 1, 0, 1]
+
+
+def test_a_command_may_want_several_items_in_any_order():
+    orders = Orders(jnp.array([0.0, 1.0]), jnp.zeros(3))
+    after = play(wanting([1, 0, 0], [1, 0, 1]), orders, [BOWL, BOWL, CUP, CUP, BOWL])
+    assert after.reward.tolist() == [0, 0, 1, 0, 1]
+
+
+def test_an_item_of_the_episode_before_does_not_count():
+    orders, commands = Orders(jnp.array([1.0]), jnp.zeros(3)), wanting([2, 0, 0])
+    after = play(commands, orders, [CUP])
+    assert after.state.had.tolist() == [[0, 0, 0]]
+    assert commands.reset(jax.random.key(1), orders)[0].visits.counts.tolist() == [0, 0, 0]
+
+
+def test_the_policy_may_see_a_code_in_the_place_of_a_number():
+    commands = world(codes=jnp.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.5, 0.0]]))
+    assert commands.features == 1 + 2 + 1
+    assert play(commands, always(BOWL), [NOTHING]).observation.tolist() == [[1, 1, 1, pytest.approx(1 / 3)]]
+
+
+def test_examinations_may_leave_out_what_nothing_fulfils():
+    after = play(world(share=1.0, timeout=1, examine_impossible=False), always(NOTHING), [NOTHING] * 100)
+    assert set(np.asarray(after.state.goal).tolist()) == {CUP, PLATE, BOWL}
+
+
 @pytest.fixture(scope="module")
 def system() -> SimonSays:
     ppo = PPO(learning_rate=3e-3, minibatches=4, epochs=4)

@@ -87,3 +87,17 @@ def test_the_state_is_made_of_arrays_without_random_keys():
     leaves = jax.tree.leaves(begin(key(4)))
     assert all(eqx.is_array(leaf) for leaf in leaves)
     assert not any(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in leaves)
+
+
+def test_without_survival_nobody_hungers_sleeps_or_plants_and_all_else_is_as_before(rich):
+    world = Craftax(survival=False)
+    weak = rich.game.replace(player_health=jnp.int32(1), player_food=jnp.int32(0), player_energy=jnp.int32(1))
+    tired = eqx.tree_at(lambda s: s.game, rich, weak)
+    assert world.actions == WORLD.actions - 2
+    assert isinstance(world, ItemWorld)
+    step = eqx.filter_jit(lambda action: world.step(key(1), tired, action))
+    after = step(jnp.array(7))  # the place of the table among the fifteen
+    assert after.state.game.player_health >= 8
+    assert after.state.game.player_food >= 8
+    assert after.state.obtained[ITEMS.index("place_table")]
+    assert not any(step(jnp.array(action)).state.game.is_sleeping for action in range(15))
