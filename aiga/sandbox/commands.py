@@ -112,6 +112,8 @@ class Watch:
         self.reason: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.error: Exception | None = None
         """What `serve` raised."""
+        self.stopped = 0.0
+        """Seconds that `serve` took."""
         self._started = time.monotonic()
         self._outputs: list[asyncio.Task[bytes]] = []
         self._others: list[asyncio.Task[None]] = []
@@ -121,7 +123,7 @@ class Watch:
             self.reason.set_result(reason)
 
     def seconds(self) -> float:
-        return time.monotonic() - self._started
+        return time.monotonic() - self._started - self.stopped
 
     def begin(self, process: Process, folder: Path, limits: Limits) -> None:
         assert process.stdout
@@ -206,7 +208,7 @@ async def _answered(line: Line, serve: Serve, clock: asyncio.Timeout, watch: Wat
     finally:
         asking.cancel()
         await asyncio.gather(asking, desk.close(), return_exceptions=True)
-        watch.error = desk.error
+        watch.error, watch.stopped = desk.error, desk.stopped
         reading.close()
         writer.abort()
         await asyncio.sleep(0)  # the transports close

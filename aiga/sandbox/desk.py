@@ -16,8 +16,10 @@ class Desk:
         self, serve: Serve, clock: asyncio.Timeout, send: Callable[[bytes], object], end: Callable[[], object]
     ) -> None:
         self.error: Exception | None = None
+        self.stopped = 0.0
+        """Seconds that the clock stood still."""
         self._serve, self._clock, self._send, self._end = serve, clock, send, end
-        self._left = 0.0
+        self._left, self._since = 0.0, 0.0
         self._answers: set[asyncio.Task[None]] = set()
 
     def ask(self, payload: bytes) -> None:
@@ -43,12 +45,15 @@ class Desk:
     def _answered(self, answer: "asyncio.Task[None]") -> None:
         self._answers.discard(answer)
         if not self._answers:
-            self._clock.reschedule(asyncio.get_running_loop().time() + self._left)
+            now = asyncio.get_running_loop().time()
+            self.stopped += now - self._since
+            self._clock.reschedule(now + self._left)
 
     def _stop(self) -> None:
         when = self._clock.when()
         assert when is not None
-        self._left = when - asyncio.get_running_loop().time()
+        self._since = asyncio.get_running_loop().time()
+        self._left = when - self._since
         self._clock.reschedule(None)
 
     async def close(self) -> None:
