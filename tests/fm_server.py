@@ -237,17 +237,17 @@ class Server:
             raise ConnectionResetError
         if answer.status != 200:
             self.requests[str(answer.status)] += 1
-            said = json.dumps(wire.error(answer.status)).encode()
+            body = json.dumps(wire.error(answer.status)).encode()
             # Seconds are whole; milliseconds are what the providers send besides, and what is read first.
             wait = answer.after
             after = [] if wait is None else [f"retry-after: {math.ceil(wait)}", f"retry-after-ms: {1000 * wait:g}"]
-            return await _send(writer, said, status=answer.status, headers=after)
+            return await _send(writer, body, status=answer.status, headers=after)
         if path.endswith("/embeddings"):
-            usage = (sum(len(said) // 4 + 1 for said in request["input"]), 0)
-            self._count("ok", request, usage)
-            return await _send(writer, json.dumps(_embeddings(request, usage[0])).encode())
-        usage = answer.usage or (len(said_of(request)) // 4 + 1, len(answer.text) // 4 + 1)
-        body = wire.stream(request, answer, usage) if request.get("stream") else wire.whole(request, answer, usage)
+            usage, outcome = (sum(len(one) // 4 + 1 for one in request["input"]), 0), "ok"
+            body = json.dumps(_embeddings(request, usage[0])).encode()
+        else:
+            usage, outcome = answer.usage or (len(said(request)) // 4 + 1, len(answer.text) // 4 + 1), _outcome(answer)
+            body = (wire.stream if request.get("stream") else wire.whole)(request, answer, usage)
         kind = "text/event-stream" if request.get("stream") else "application/json"
         if answer.way == "cut":
             self.requests["cut"] += 1
@@ -256,7 +256,7 @@ class Server:
         if answer.way == "malformed":
             self.requests["malformed"] += 1
             return await _send(writer, body[: len(body) // 2], kind=kind)
-        self._count(_outcome(answer), request, usage)
+        self._count(outcome, request, usage)
         return await _send(writer, body, kind=kind)
 
     def _answer(self, path: str, headers: Mapping[str, str], request: Request) -> Answer:
@@ -281,9 +281,6 @@ class Server:
         self.tokens_in += usage[0]
         self.tokens_out += usage[1]
         self.dollars += price[0] * usage[0] + price[1] * usage[1]
-
-
-said_of = said
 
 
 def _outcome(answer: Answer) -> str:

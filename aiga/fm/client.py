@@ -102,7 +102,7 @@ class Client:
         del facts
         request = Request(
             model=self.name.rpartition("#")[2],
-            messages=tuple(turn._replace(text=_sendable(turn.text)) for turn in messages),
+            messages=tuple(turn._replace(text=providers.encodable(turn.text)) for turn in messages),
             seed=seed,
             schema=None if schema is None else json_schema(schema),
             tools=tuple(tools or ()),
@@ -150,11 +150,6 @@ class Client:
             self._told = True
             self.attempts.say(f"{self.name} has no known price: its calls count 0 dollars")
         return usd
-
-
-def _sendable(text: str) -> str:
-    """The text with half characters, which UTF-8 has no bytes for, as question marks."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def fault(reply: Reply, schema: type | None) -> providers.Failure | None:

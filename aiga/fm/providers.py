@@ -3,6 +3,7 @@
 Nothing here retries, waits or counts.
 """
 
+import functools
 import itertools
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Literal
@@ -37,71 +38,80 @@ async def opened(where: Place, timeout: float | int) -> AsyncGenerator[Any, None
 
     A generator, since an event loop closes those that are left when it ends: nobody needs to.
     """
-    if where.provider == "google":
-        from pydantic_ai.models.google import GoogleModel
-        from pydantic_ai.providers.google import GoogleProvider
+    async with _http(timeout) as http:
+        if where.provider == "google":
+            from pydantic_ai.models.google import GoogleModel
 
-        model = GoogleModel(where.model, provider=GoogleProvider(api_key=where.key, base_url=where.url))
-        async with model:
-            yield model
-        return
-    client, model = (_anthropic if where.provider == "anthropic" else _openai)(where, timeout)
-    try:
-        yield model
-    finally:
-        await client.close()
+            yield GoogleModel(where.model, provider=_google(where, http))
+        elif where.provider == "anthropic":
+            from pydantic_ai.models.anthropic import AnthropicModel
+
+            yield AnthropicModel(where.model, provider=_anthropic(where, http))
+        else:
+            from pydantic_ai.models.ollama import OllamaModel
+            from pydantic_ai.models.openai import OpenAIChatModel
+
+            kind = OllamaModel if where.provider == "ollama" else OpenAIChatModel
+            yield kind(where.model, provider=_openai(where, http))
 
 
-def _anthropic(where: Place, timeout: float | int) -> tuple[Any, Any]:
+async def opened_embedding(where: Place, timeout: float | int) -> AsyncGenerator[Any, None]:
+    """As `opened`, a model that embeds."""
+    async with _http(timeout) as http:
+        if where.provider == "google":
+            from pydantic_ai.embeddings.google import GoogleEmbeddingModel
+
+            yield GoogleEmbeddingModel(where.model, provider=_google(where, http))
+        else:
+            from pydantic_ai.embeddings.openai import OpenAIEmbeddingModel
+
+            yield OpenAIEmbeddingModel(where.model, provider=_openai(where, http))
+
+
+def _http(timeout: float | int) -> Any:
+    import httpx2
+
+    limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
+    waits = httpx2.Timeout(timeout + 1.0, connect=min(timeout, 10.0))  # who asks gives up first
+    return httpx2.AsyncClient(verify=_certificates(), timeout=waits, limits=limits, follow_redirects=True)
+
+
+@functools.cache
+def _certificates() -> Any:
+    """Whom we trust; reading this takes 25 ms of the processor, once."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
+
+
+def _google(where: Place, http: Any) -> Any:
+    from pydantic_ai.providers.google import GoogleProvider
+
+    return GoogleProvider(api_key=where.key, base_url=where.url, http_client=http)
+
+
+def _anthropic(where: Place, http: Any) -> Any:
     from anthropic import AsyncAnthropic
-    from pydantic_ai.models.anthropic import AnthropicModel
     from pydantic_ai.providers.anthropic import AnthropicProvider
 
-    client = AsyncAnthropic(api_key=where.key, base_url=where.url, max_retries=0, timeout=timeout)
-    return client, AnthropicModel(where.model, provider=AnthropicProvider(anthropic_client=client))
+    client = AsyncAnthropic(
+        api_key=where.key, base_url=where.url, http_client=http, timeout=http.timeout, max_retries=0
+    )
+    return AnthropicProvider(anthropic_client=client)
 
 
-def _openai(where: Place, timeout: float | int) -> tuple[Any, Any]:
-    from pydantic_ai.models.ollama import OllamaModel
-    from pydantic_ai.models.openai import OpenAIChatModel
-
-    client, provider = openai_client(where, timeout)
-    kind = OllamaModel if where.provider == "ollama" else OpenAIChatModel
-    return client, kind(where.model, provider=provider)
-
-
-def openai_client(where: Place, timeout: float | int) -> tuple[Any, Any]:
-    """A client that does not retry, and pydantic-ai's view of it."""
+def _openai(where: Place, http: Any) -> Any:
     from openai import AsyncOpenAI
     from pydantic_ai.providers.ollama import OllamaProvider
     from pydantic_ai.providers.openai import OpenAIProvider
     from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
-    client = AsyncOpenAI(api_key=where.key, base_url=where.url, max_retries=0, timeout=timeout)
+    client = AsyncOpenAI(api_key=where.key, base_url=where.url, http_client=http, timeout=http.timeout, max_retries=0)
     if where.provider == "openai":
-        return client, OpenAIProvider(openai_client=client)
+        return OpenAIProvider(openai_client=client)
     if where.provider == "ollama":
-        return client, OllamaProvider(openai_client=client)
-    return client, OpenAICompatibleProvider("address", openai_client=client)
-
-
-async def opened_embedding(where: Place, timeout: float | int) -> AsyncGenerator[Any, None]:
-    """As `opened`, a model that embeds."""
-    from pydantic_ai.embeddings.openai import OpenAIEmbeddingModel
-
-    if where.provider == "google":
-        from pydantic_ai.embeddings.google import GoogleEmbeddingModel
-        from pydantic_ai.providers.google import GoogleProvider
-
-        provider = GoogleProvider(api_key=where.key, base_url=where.url)
-        async with provider:
-            yield GoogleEmbeddingModel(where.model, provider=provider)
-        return
-    client, provider = openai_client(where, timeout)
-    try:
-        yield OpenAIEmbeddingModel(where.model, provider=provider)
-    finally:
-        await client.close()
+        return OllamaProvider(openai_client=client)
+    return OpenAICompatibleProvider("address", openai_client=client)
 
 
 async def ask(model: Any, where: Place, request: Request) -> Reply:
@@ -207,7 +217,7 @@ def _answered(model: Any, response: Any) -> Reply:
     calls = tuple(_call(part) for part in response.parts if isinstance(part, ToolCallPart))
     finish: Finish = FINISHES.get(response.finish_reason, "tool" if calls else "stop")
     return Reply(
-        text="".join(part.content for part in response.parts if isinstance(part, TextPart)),
+        text=encodable("".join(part.content for part in response.parts if isinstance(part, TextPart))),
         calls=calls,
         logprobs=_tokens((response.provider_details or {}).get("logprobs")),
         usage=Usage(response.usage.input_tokens, response.usage.output_tokens),
@@ -215,6 +225,11 @@ def _answered(model: Any, response: Any) -> Reply:
         finish=finish,
         model=response.model_name or model.model_name,
     )
+
+
+def encodable(text: str) -> str:
+    """The text with half characters, which UTF-8 has no bytes for, as question marks."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _call(part: Any) -> ToolCall:
