@@ -76,8 +76,9 @@ class Pool:
         def answer(request: Any) -> asyncio.Future[Any]:
             return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(ours(request), here))
 
+        loop = self._started()
         running = self._run(json.dumps(job).encode(), limits, answer)
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(running, self._started()))
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(running, loop))
 
     async def _run(self, job: bytes, limits: Limits, serve: Serve) -> Result:
         worker = await self._idle.get()
@@ -92,6 +93,8 @@ class Pool:
                 self._loop = asyncio.new_event_loop()
                 self._thread.start()
                 atexit.register(self.close)
+        if not self._thread.is_alive():
+            raise RuntimeError("this pool is closed, or was started before this process was forked.")
         return self._loop
 
     def _live(self) -> None:
@@ -104,7 +107,7 @@ class Pool:
     def close(self) -> None:
         """End all workers and programs; who still waits for one is cancelled."""
         loop = self._loop
-        if loop is None or loop.is_closed():
+        if loop is None or not self._thread.is_alive():
             return
         atexit.unregister(self.close)
         asyncio.run_coroutine_threadsafe(self._end(), loop).result()
@@ -141,8 +144,8 @@ class Worker:
 
     async def run(self, job: bytes, limits: Limits, serve: Serve) -> Result:
         """Run a program to its end; an end of the worker is one of the program."""
-        await self._ready(limits)
         try:
+            await self._ready(limits)
             async with asyncio.timeout(limits.seconds + LATE) as clock:
                 desk = Desk(serve, clock, self._writer.write, self.end)
                 try:
@@ -182,7 +185,8 @@ class Worker:
     async def _ready(self, limits: Limits) -> None:
         """Wait until the zygote takes a job; start it, if there is none that can."""
         room = (limits.files_mb, limits.processes)
-        if self._process and self._programs < self._recycle and room == self._room and await self._waits():
+        alive = self._process and self._process.poll() is None
+        if alive and self._programs < self._recycle and room == self._room and await self._waits():
             return
         self.end()
         self._room = room

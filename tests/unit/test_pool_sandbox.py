@@ -317,6 +317,17 @@ def test_a_pool_ends_its_processes_and_replaces_them_when_they_are_used_up():
     for pid in processes:
         with pytest.raises(ProcessLookupError):  # gone and reaped
             os.kill(pid, 0)
+    with pytest.raises(RuntimeError, match="closed"):
+        call(pool, code)
+
+
+def test_a_worker_that_died_while_it_had_nothing_to_do_is_not_the_next_programs_fault():
+    with Pool(rung(bubblewrap), 1) as pool:
+        assert call(pool, "def main(): return 1").value == 1
+        process = pool._workers[0]._process
+        process.kill()
+        process.wait()
+        assert call(pool, "def main(): return 2").value == 2
 
 
 def test_a_pool_that_cannot_start_says_so(tmp_path):
