@@ -93,7 +93,9 @@ class Journal(Protocol):
         """The candidate, if that step was ever taken."""
         ...
 
-    def put(self, step: int, candidate: int) -> None: ...
+    def put(self, step: int, candidate: int) -> None:
+        """Remember it; said again when the step is taken again."""
+        ...
 
 
 class SteadyState:
@@ -132,6 +134,8 @@ class SteadyState:
         done = await self._next(int(state.told))
         candidate = take(state.candidates, state.ids == done)
         evaluation = self._tasks.pop(done).result()
+        if self.journal is not None:
+            self.journal.put(int(state.told), done)
         strategy, info = self.strategy.tell(key, state.strategy, candidate, evaluation)
         ids = np.where(state.ids == done, -1, state.ids)
         return state._replace(strategy=strategy, ids=ids, told=state.told + 1), info
@@ -144,10 +148,7 @@ class SteadyState:
             await asyncio.wait([self._tasks[known]])
             return known
         await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
-        done = min(i for i, task in self._tasks.items() if task.done())
-        if self.journal is not None:
-            self.journal.put(step, done)
-        return done
+        return min(i for i, task in self._tasks.items() if task.done())
 
     def _fill(self, state: InFlight) -> InFlight:
         """Ask for a candidate per free slot, and start every candidate that is not being evaluated."""
