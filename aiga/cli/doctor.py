@@ -21,6 +21,9 @@ EXTRAS = {
     "craftax": ("craftax",),
     "gymnax": ("gymnax",),
     "minigrid": ("minigrid",),
+    "fm": ("pydantic_ai", "openai"),
+    "anthropic": ("anthropic",),
+    "google": ("google.genai",),
     "report": ("plotly", "PIL"),
     "bench": ("ribs", "qdax", "evosax"),
     "parity": ("gymnasium", "Box2D"),
@@ -99,10 +102,17 @@ def _cache() -> Finding:
 
 
 def _extra(name: str, modules: tuple[str, ...]) -> Finding:
-    absent = [module for module in modules if importlib.util.find_spec(module) is None]
+    absent = [module for module in modules if not _installed(module)]
     if absent:
         return Finding(f"extra {name}", "missing", f"no {', '.join(absent)}", f"pip install 'aiga[{name}]'")
     return Finding(f"extra {name}", "ok", ", ".join(modules))
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even its package
+        return False
 
 
 def _bubblewrap() -> Finding:
