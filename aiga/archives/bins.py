@@ -67,6 +67,12 @@ class BinCells(eqx.Module):
         return np.stack(columns, axis=1).astype(np.float32)
 
 
+def bins_of(cells: object) -> BinCells:
+    """Cells that must be of this kind."""
+    assert isinstance(cells, BinCells)
+    return cells
+
+
 def _quantiles(values: np.ndarray, count: int, low: float, high: float) -> list[float]:
     inner = np.quantile(values.astype(np.float32), np.arange(1, count) / count)
     edges = [low, *np.unique(inner[(inner > low) & (inner < high)].astype(np.float32)).tolist(), high]
