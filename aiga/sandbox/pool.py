@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any
 
 from aiga.core.errors import UsageError
-from aiga.sandbox import broker
+from aiga.sandbox import broker, folders
 from aiga.sandbox.desk import Desk
 from aiga.sandbox.launch import Launch, Rung, end, private_folder
 from aiga.sandbox.protocol import USUAL, Limits, Result, Serve
@@ -34,6 +34,8 @@ PATIENCE = 60.0
 """Seconds in which a worker starts."""
 LATE = 2.0
 """Seconds beyond its limit after which a program is ended from outside, with its worker."""
+GLANCE = 0.05
+"""Seconds between two looks at how full the folder is."""
 OWN = 2
 """Processes of the confinement itself."""
 
@@ -148,9 +150,11 @@ class Worker:
             await self._ready(limits)
             async with asyncio.timeout(limits.seconds + LATE) as clock:
                 desk = Desk(serve, clock, self._writer.write, self.end)
+                watch = asyncio.create_task(self._watch(limits.files_mb))
                 try:
                     result = await self._follow(job, desk)
                 finally:
+                    watch.cancel()
                     await desk.close()
         except TimeoutError:
             self.end()
@@ -160,7 +164,15 @@ class Worker:
             raise
         if desk.error:
             raise desk.error
+        if watch.done() and not watch.cancelled():
+            return result._replace(stderr=f"ended by the sandbox: more than {limits.files_mb} MB of files")
         return result
+
+    async def _watch(self, most: int) -> None:
+        """End the worker when its folder is full; where it is in memory, ours is empty and its own is limited."""
+        while not folders.full(self._folder, most << 20):
+            await asyncio.sleep(GLANCE)
+        self.end()
 
     async def _follow(self, job: bytes, desk: Desk) -> Result:
         self._programs += 1
@@ -207,11 +219,11 @@ class Worker:
 
     async def _start(self, limits: Limits) -> None:
         with contextlib.ExitStack() as resources:
-            folder = resources.enter_context(private_folder())
+            self._folder = resources.enter_context(private_folder())
             self._log = resources.enter_context(tempfile.TemporaryFile())
             room = limits._replace(processes=limits.processes + OWN)
             argv = ["python", "-P", "-s", "-S", str(HERE / "zygote.py")]  # with its environment, no less apart than -I
-            with self._rung.wrap(argv, folder, room, readable=[HERE], lasting=True) as launch:
+            with self._rung.wrap(argv, self._folder, room, readable=[HERE], lasting=True) as launch:
                 self._process = self._opened(launch)
             resources.callback(end, self._process, launch)
             await self._connect(self._process, resources)
