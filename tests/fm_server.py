@@ -1,4 +1,4 @@
-"""A server on loopback that speaks as OpenAI's and Anthropic's do, and answers, or fails, by a script.
+"""A server on loopback that speaks as OpenAI's, Anthropic's and Google's do, and answers, or fails, by a script.
 
     from tests.fm_server import Server, fail, said, text
 
@@ -10,7 +10,7 @@
         asyncio.run(...)
     assert server.requests == {"ok": 1, "429": 1}      # the server's own count
 
-To come here as `openai:...` and `anthropic:...`, put `Server.environment()` into os.environ (`monkeypatch.setenv`).
+To come here as `openai:...`, `anthropic:...` and `google:...`, put `Server.environment()` into os.environ.
 A script is called by one thread, one request after the other; an exception in it answers 500 and is raised again when
 the server closes.
 """
@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 Request = dict[str, Any]
-DOLLARS = {"gpt-4o-mini": (0.15e-6, 0.6e-6), "claude-haiku-4-5": (1e-6, 5e-6)}
+DOLLARS = {"gpt-4o-mini": (0.15e-6, 0.6e-6), "claude-haiku-4-5": (1e-6, 5e-6), "gemini-2.5-flash": (0.3e-6, 2.5e-6)}
 """The server's own prices of a token in and a token out; all other models are free."""
 
 
@@ -104,16 +104,19 @@ def malformed() -> Answer:
 
 def said(request: Request) -> str:
     """All that the request says: instructions and turns, in order."""
-    parts = [request["system"]] if "system" in request else []
+    parts = [request[key] for key in ("system", "systemInstruction") if key in request]
     parts += [message.get("content") for message in request.get("messages", [])]
-    return "\n".join(_texts(parts))
+    return "\n".join(_texts([*parts, *request.get("contents", [])]))
 
 
 def images(request: Request) -> list[bytes]:
     """The pictures of the request."""
     found = []
-    for message in request["messages"]:
-        for part in message["content"] if isinstance(message["content"], list) else []:
+    for message in [*request.get("messages", []), *request.get("contents", [])]:
+        content = message.get("content") or message.get("parts")
+        for part in content if isinstance(content, list) else []:
+            if "inlineData" in part:
+                found.append(base64.b64decode(part["inlineData"]["data"]))
             if part.get("type") == "image_url":
                 found.append(base64.b64decode(part["image_url"]["url"].partition("base64,")[2]))
             if part.get("type") == "image":
@@ -126,11 +129,15 @@ def vector(said: str, dimensions: int = 8) -> list[float]:
     return [byte / 100 - 1 for byte in hashlib.sha256(said.encode()).digest()[:dimensions]]
 
 
+TOLD = ("text", "content", "parts", "functionResponse", "response", "return_value")
+"""Keys under which texts are."""
+
+
 def _texts(content: Any) -> Iterator[str]:
     if isinstance(content, str):
         yield content
     elif isinstance(content, Mapping):
-        yield from _texts([content[key] for key in ("text", "content") if key in content])
+        yield from _texts([content[key] for key in TOLD if key in content])
     elif isinstance(content, Sequence):
         for part in content:
             yield from _texts(part)
@@ -187,8 +194,9 @@ class Server:
 
     def environment(self) -> dict[str, str]:
         """The variables that send the providers' names here."""
-        keys = {"OPENAI_API_KEY": "right", "ANTHROPIC_API_KEY": "right"}
-        return {**keys, "OPENAI_BASE_URL": f"{self.url}/v1", "ANTHROPIC_BASE_URL": self.url}
+        keys = dict.fromkeys(("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_API_KEY"), "right")
+        places = {"ANTHROPIC_BASE_URL": self.url, "GOOGLE_GEMINI_BASE_URL": self.url}
+        return {**keys, **places, "OPENAI_BASE_URL": f"{self.url}/v1"}
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -227,8 +235,14 @@ class Server:
             writer.close()
 
     async def _respond(self, path: str, headers: Mapping[str, str], request: Request, reader: Any, writer: Any) -> None:
+        wire = Google if "/models/" in path else Anthropic if path.endswith("/messages") else OpenAI
+        if wire is Google:  # the address says what the others say in the request
+            name, _, method = path.rpartition("/")[2].partition(":")
+            request |= {"model": name, "stream": method.startswith("stream")}
+            if method == "batchEmbedContents":
+                path = "/embeddings"
+                request["input"] = ["".join(_texts(one["content"])) for one in request["requests"]]
         answer = self._answer(path, headers, request)
-        wire = Anthropic if path.endswith("/messages") else OpenAI
         if answer.delay:
             await asyncio.sleep(answer.delay)
         if answer.way == "stall":
@@ -260,7 +274,11 @@ class Server:
         return await _send(writer, body, kind=kind)
 
     def _answer(self, path: str, headers: Mapping[str, str], request: Request) -> Answer:
-        key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
+        key = (
+            headers.get("x-api-key")
+            or headers.get("x-goog-api-key")
+            or headers.get("authorization", "").removeprefix("Bearer ")
+        )
         if self.keys is not None and key not in self.keys:
             return fail(401)
         if self.models is not None and request.get("model") not in self.models:
@@ -311,6 +329,8 @@ def _embeddings(request: Request, tokens: int) -> dict[str, Any]:
             values = base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
         data.append({"object": "embedding", "index": index, "embedding": values})
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    if "requests" in request:
+        return {"embeddings": [{"values": one["embedding"]} for one in data]}
     return {"object": "list", "data": data, "model": request["model"], "usage": usage}
 
 
@@ -428,3 +448,52 @@ class Anthropic:
         count = {"output_tokens": usage[1]}
         events += [("message_delta", {"type": "message_delta", "delta": ending, "usage": count})]
         return _events([*events, ("message_stop", {"type": "message_stop"})])
+
+
+class Google:
+    """The wire format of generateContent."""
+
+    finish = {"stop": "STOP", "length": "MAX_TOKENS", "tool": "STOP", "filter": "SAFETY"}
+
+    @staticmethod
+    def error(status: int) -> Any:
+        names = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED"}
+        return {"error": {"code": status, "message": f"scripted {status}", "status": names.get(status, "INTERNAL")}}
+
+    @classmethod
+    def whole(cls, request: Request, answer: Answer, usage: tuple[int, int]) -> bytes:
+        parts: list[dict[str, Any]] = [{"text": answer.text}] if answer.text else []
+        return json.dumps(cls.response(request, answer, usage, [*parts, *cls.calls(answer)])).encode()
+
+    @classmethod
+    def stream(cls, request: Request, answer: Answer, usage: tuple[int, int]) -> bytes:
+        about = {"modelVersion": request["model"], "responseId": "1"}
+        parts = [[{"text": piece}] for piece in _pieces(answer.text)]
+        chunks: list[Any] = [{"candidates": [{"content": {"role": "model", "parts": one}}], **about} for one in parts]
+        chunks += [cls.response(request, answer, usage, cls.calls(answer))]
+        return _events([("", json.dumps(chunk)) for chunk in chunks])
+
+    @staticmethod
+    def calls(answer: Answer) -> list[dict[str, Any]]:
+        return [{"functionCall": {"name": name, "args": dict(arguments)}} for name, arguments in answer.calls]
+
+    @classmethod
+    def response(cls, request: Request, answer: Answer, usage: tuple[int, int], parts: list[Any]) -> dict[str, Any]:
+        candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": 0}
+        candidate["finishReason"] = cls.finish[answer.finish]
+        if answer.tokens is not None and request.get("generationConfig", {}).get("responseLogprobs"):
+            candidate["logprobsResult"] = cls.logprobs(answer, request["generationConfig"].get("logprobs", 1))
+        count = {"promptTokenCount": usage[0], "candidatesTokenCount": usage[1], "totalTokenCount": sum(usage)}
+        return {"candidates": [candidate], "usageMetadata": count, "modelVersion": request["model"], "responseId": "1"}
+
+    @staticmethod
+    def logprobs(answer: Answer, most: int) -> dict[str, Any]:
+        def told(token: str, logprob: float) -> dict[str, Any]:
+            return {"token": token, "tokenId": 1, "logProbability": logprob}
+
+        tokens = answer.tokens or ()
+        likeliest = [sorted(top.items(), key=lambda item: -item[1])[:most] for _, top in tokens]
+        return {
+            "chosenCandidates": [told(token, top[token]) for token, top in tokens],
+            "topCandidates": [{"candidates": [told(*one) for one in some]} for some in likeliest],
+        }

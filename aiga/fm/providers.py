@@ -17,6 +17,8 @@ from aiga.fm.places import Place
 
 Finish = Literal["stop", "length", "tool", "filter"]
 FINISHES: dict[str, Finish] = {"length": "length", "content_filter": "filter"}
+PASSING = (408, 409, 425)
+"""Statuses of a request that may be sent again as it is."""
 STREAMED = 16_384
 """Tokens.  Replies that may be longer are streamed: what is between us and a model cuts connections that are quiet."""
 IMAGE_TOKENS = 1600
@@ -241,11 +243,18 @@ def _call(part: Any) -> ToolCall:
 
 
 def _tokens(details: Any) -> tuple[Token, ...] | None:
-    if not isinstance(details, list):
+    """Log-probabilities as OpenAI tells them, or as Google does."""
+    if isinstance(details, list):
+        return tuple(
+            Token(one["token"], one["logprob"], {top["token"]: top["logprob"] for top in one["top_logprobs"]})
+            for one in details
+        )
+    if not details or not details.get("chosen_candidates"):
         return None
+    tops = [top["candidates"] or [] for top in details.get("top_candidates") or []]
     return tuple(
-        Token(one["token"], one["logprob"], {top["token"]: top["logprob"] for top in one["top_logprobs"]})
-        for one in details
+        Token(one["token"], one["log_probability"], {other["token"]: other["log_probability"] for other in top})
+        for one, top in itertools.zip_longest(details["chosen_candidates"], tops, fillvalue=[])
     )
 
 
@@ -281,7 +290,8 @@ def failure(error: Exception, where: Place) -> Exception:
         near = getattr(error, "suggested_model_id", None)
         mend = f"did you mean {near}?" if near else "ask the provider for its names, and check the address."
         return UsageError(f"{at} knows no model `{where.model}`: {mend}")
-    if isinstance(error, known.ModelQuotaExceededError):
+    status = getattr(error, "status_code", 0)
+    if isinstance(error, known.ModelQuotaExceededError) or status == 402:
         return UsageError(f"the account at {at} has no credit left for {where.model}: add some, then `aiga resume`.")
     if isinstance(error, known.ModelConnectionError) and error.phase == "connect":
         return Failure("unreachable", f"nothing answers at {at}")
@@ -291,7 +301,7 @@ def failure(error: Exception, where: Place) -> Exception:
         (known.ModelTimeoutError, "timeout"),
         (known.ModelConnectionError, "cut"),
         (known.ModelRequestRejectedError, "rejected"),
-        (known.ModelHTTPError, "server"),
+        (known.ModelHTTPError, "rejected" if 400 <= status < 500 and status not in PASSING else "server"),
         ((known.ModelAPIError, known.UnexpectedModelBehavior), "malformed"),
         ((AttributeError, LookupError, TypeError, ValueError), "malformed"),  # of a reply in another shape
     )

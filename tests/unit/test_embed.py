@@ -44,10 +44,13 @@ def test_a_local_vector_depends_on_its_text_alone():
     np.testing.assert_array_equal(embedded(embed.local(), ["two"])[0], several[1])
 
 
-def test_vectors_of_a_provider_come_in_order_in_batches_with_lengths_of_one():
+@pytest.mark.parametrize("name", ["openai:text-embedding-3-small", "google:gemini-embedding-001"])
+def test_vectors_of_a_provider_come_in_order_in_batches_with_lengths_of_one(monkeypatch, name):
     texts = [f"text {number}" for number in range(130)]
     with Server(never) as server:
-        vectors = embedded(remote(server), texts)
+        for variable, value in server.environment().items():
+            monkeypatch.setenv(variable, value)
+        vectors = embedded(embed.connect(name), texts)
     expected = np.array([vector(text) for text in texts])
     np.testing.assert_allclose(vectors, expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=1e-5)
     assert server.requests == {"ok": 3}
