@@ -19,6 +19,8 @@ from aiga.sandbox.protocol import USUAL, Limits, Result, Serve
 
 GLANCE = 0.05
 """Seconds between two looks at how full the folder is."""
+DRAIN = 2.0
+"""Seconds to wait for the rest of the outputs of what has ended."""
 PIECE = 1 << 16
 ENDED, FORGED = "", "forged"
 SHORT_OF_MEMORY = ("MemoryError", "std::bad_alloc", "Cannot allocate memory")
@@ -93,7 +95,7 @@ async def _end(process: Process, launch: Launch) -> None:
 
 def judge(reason: str, code: int, out: str, err: str) -> Result:
     """Name what happened; `code` is a shell's: 128 + signal, or the negative signal."""
-    code = 128 - code if code > 128 else code
+    code = 128 - code if 128 < code <= 128 + signal.NSIG else code
     if reason == "timeout" or code == -signal.SIGXCPU:
         return Result("timeout", stdout=out, stderr=err, code=-signal.SIGKILL)
     if reason == FORGED:
@@ -115,7 +117,8 @@ class Watch:
         self.stopped = 0.0
         """Seconds that `serve` took."""
         self._started = time.monotonic()
-        self._outputs: list[asyncio.Task[bytes]] = []
+        self._found = (bytearray(), bytearray())
+        self._outputs: list[asyncio.Task[None]] = []
         self._others: list[asyncio.Task[None]] = []
 
     def stop(self, reason: str) -> None:
@@ -129,25 +132,26 @@ class Watch:
         assert process.stdout
         assert process.stderr
         most = limits.output_kb << 10
-        self._outputs = [asyncio.create_task(self._read(stream, most)) for stream in (process.stdout, process.stderr)]
+        streams = zip((process.stdout, process.stderr), self._found, strict=True)
+        self._outputs = [asyncio.create_task(self._read(stream, found, most)) for stream, found in streams]
         self._others = [
             asyncio.create_task(self._look(folder, limits.files_mb)),
             asyncio.create_task(self._wait(process)),
         ]
 
-    async def _read(self, stream: asyncio.StreamReader, most: int) -> bytes:
+    async def _read(self, stream: asyncio.StreamReader, found: bytearray, most: int) -> None:
         """The first `most` bytes; the rest is read and dropped, so that nothing waits for us at the end."""
-        found = bytearray()
         while piece := await stream.read(PIECE):
-            found += piece[: most - len(found) + 1]
-            if len(found) > most:
+            room = most - len(found)
+            found += piece[:room]
+            if len(piece) > room:
                 self.stop(f"more than {most >> 10} kB of output")
-        return bytes(found[:most])
 
     async def _look(self, folder: Path, most: int) -> None:
         began = time.monotonic()
         while not folders.full(folder, most << 20):
-            await asyncio.sleep(max(GLANCE, 10 * (time.monotonic() - began)))  # our own work goes on
+            took = time.monotonic() - began
+            await asyncio.sleep(min(max(GLANCE, 5 * took), 10 * GLANCE))  # our own work goes on
             began = time.monotonic()
         self.stop(f"more than {most} MB of files, or too many or too deep to be measured")
 
@@ -160,7 +164,10 @@ class Watch:
         for task in self._others:
             task.cancel()
         await asyncio.gather(*self._others, return_exceptions=True)
-        out, err = await asyncio.gather(*self._outputs)
+        await asyncio.wait(self._outputs, timeout=DRAIN)  # without a sandbox, something may still hold them
+        for task in self._outputs:
+            task.cancel()
+        out, err = (bytes(found) for found in self._found)
         return out.decode(errors="replace"), err.decode(errors="replace")
 
 
