@@ -24,6 +24,7 @@ USUAL = Limits(seconds=10.0, processes=16 + TOGETHER * (os.cpu_count() or 1))
 """Seconds are for one task; those in which the model answers do not count.  Threads are processes, all of one user."""
 LONGEST = 50_000
 """Characters of a prompt."""
+LONGEST_FAILURE = 600
 
 
 class Attempt(NamedTuple):
@@ -94,6 +95,8 @@ def problem(request: Any, tasks: Mapping[str, Any]) -> str:
         return "this task is not one of yours"
     if not isinstance(request.get("system", ""), str):
         return "`system` must be a text"
+    if any(0xD800 <= ord(character) < 0xE000 for character in request["prompt"] + request.get("system", "")):
+        return "prompt or system has half a character"
     if len(request["prompt"]) + len(request.get("system", "")) > LONGEST:
         return f"prompt and system have more than {LONGEST} characters"
     temperature, k = request.get("temperature"), request.get("k", 1)
@@ -153,11 +156,12 @@ def attempts(result: Any, calls: Mapping[str, int]) -> list[Attempt]:
     if result.outcome != "ok":
         lines = result.stderr.strip().splitlines()
         why = " ".join([f"the program ended with {result.outcome!r}", *lines[-1:]])
-        return [Attempt(None, why, used) for used in calls.values()]
+        return [Attempt(None, why[:LONGEST_FAILURE], used) for used in calls.values()]
     pairs = value if isinstance(value, list) and len(value) == n else []
     if not pairs or not all(isinstance(p, list) and len(p) == 2 and isinstance(p[1], str) for p in pairs):
         return [Attempt(None, "the program forged its result", used) for used in calls.values()]
-    return [Attempt(pair[0], pair[1], used) for pair, used in zip(pairs, calls.values(), strict=True)]
+    told = [(answer, failure[:LONGEST_FAILURE]) for answer, failure in pairs]
+    return [Attempt(*pair, used) for pair, used in zip(told, calls.values(), strict=True)]
 
 
 def derived(*parts: Any) -> int:

@@ -13,6 +13,9 @@ from typing import Any, Literal, NamedTuple
 
 from aiga.core.errors import UsageError
 
+READ = 6_000
+"""Characters at the end of an answer that are searched: the time it takes grows with their square."""
+
 Kind = Literal["number", "grid", "choice", "span"]
 
 
@@ -108,14 +111,14 @@ def _number(right: str, answer: Any) -> float:
     """The last number of the answer counts."""
     if isinstance(answer, bool) or not isinstance(answer, int | float | str):
         return 0.0
-    numbers = re.findall(r"-?\d[\d,]*(?:\.\d+)?", str(answer)[-200:])
+    numbers = re.findall(r"-?\d[\d,]*(?:\.\d+)?", str(answer)[-READ:])
     return float(bool(numbers) and abs(float(numbers[-1].replace(",", "")) - float(right.replace(",", ""))) < 1e-6)
 
 
 def _grid(right: str, answer: Any) -> float:
     """The grid itself, or a text whose last list of lists it is."""
     if isinstance(answer, str):
-        grids = re.findall(r"\[\s*\[[\d\s,\[\]]*\]\s*\]", answer)
+        grids = re.findall(r"\[\s*\[[\d\s,\[\]]*\]\s*\]", answer[-READ:])
         try:
             answer = json.loads(grids[-1]) if grids else None
         except ValueError:

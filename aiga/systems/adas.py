@@ -120,7 +120,11 @@ class MetaAgentSearch(eqx.Module):
         joined = {
             name: np.concatenate([getattr(b, name) for b in births]) for name in ("id", "parents", "kept", "fitness")
         }
-        return state, {"born": Born(operator="seed", blob=[b.blob[0] for b in births], **joined)}
+        born = Born(operator="seed", blob=[b.blob[0] for b in births], **joined)
+        failed = [
+            (agent.name, result.failure) for agent, result in zip(SEEDS, scored, strict=True) if result.failed == 1
+        ]
+        return state, {"born": born} | {f"failed/{name}": Failed(f"seed {name}", why) for name, why in failed}
 
     async def generate(self, seed: int, state: Found, tasks: Sequence[Task]) -> tuple[Found, Info]:
         """A generation: the archive with one more agent; or as it was, and the next step tries again."""
@@ -150,27 +154,17 @@ class MetaAgentSearch(eqx.Module):
 
     async def examine(self, seed: int, state: Found, splits: Splits) -> tuple[Found, Info]:
         """The end: one agent is chosen on `select`; then, and only then, `report` is opened for it."""
-        archive, work = jax.device_get(state.archive), self.workplace()
+        archive = jax.device_get(state.archive)
         seeds, rows = self.candidates(archive)
-
-        async def table(rows: Sequence[int], tasks: Sequence[Task], split: str) -> dict[int, Scored]:
-            codes = [self.texts.get(archive.genomes["code"][row]) for row in rows]
-            works = (work.score(c, tasks, derived(seed, split, row)) for c, row in zip(codes, rows, strict=True))
-            return dict(zip(rows, await asyncio.gather(*works), strict=True))
-
-        select = await table(rows, splits.select, "select")
+        select = await self.table(archive, rows, splits.select, derived(seed, "select"))
         worth = {row: (select[row].accuracy, float(archive.fitness[row])) for row in rows}
         chosen, best_seed = max(rows, key=worth.__getitem__), max(seeds, key=worth.__getitem__)
         tasks = splits.report.open(hexadecimal(archive.genomes["code"][chosen]))
-        report = await table(list(dict.fromkeys([*seeds, chosen])), tasks, "report")
-        vote = await work.score(VOTE.replace("CALLS", str(self.calls)), tasks, derived(seed, "vote"))
-        state = state._replace(
-            chosen=jnp.array(chosen, jnp.int32),
-            select=_noted(state.select, select),
-            report=_noted(state.report, report),
-        )
+        report = await self.table(archive, sorted({*seeds, chosen}), tasks, derived(seed, "report"))
+        vote = await self.workplace().score(VOTE.replace("CALLS", str(self.calls)), tasks, derived(seed, "vote"))
+        noted = {"select": _noted(state.select, select), "report": _noted(state.report, report)}
         low, high = report[chosen].interval
-        return state, {
+        return state._replace(chosen=jnp.array(chosen, jnp.int32), **noted), {
             "select/best": select[chosen].accuracy,
             "select/best_seed": select[best_seed].accuracy,
             "report/accuracy": report[chosen].accuracy,
@@ -182,6 +176,12 @@ class MetaAgentSearch(eqx.Module):
             "report/vote": vote.accuracy,
             "run/finished": 1,
         }
+
+    async def table(self, archive: Lineage, rows: Sequence[int], tasks: Sequence[Task], seed: int) -> dict[int, Scored]:
+        """How agents of the archive do on some tasks."""
+        codes, work = [self.texts.get(archive.genomes["code"][row]) for row in rows], self.workplace()
+        works = (work.score(code, tasks, derived(seed, row)) for code, row in zip(codes, rows, strict=True))
+        return dict(zip(rows, await asyncio.gather(*works), strict=True))
 
     def candidates(self, archive: Lineage) -> tuple[list[int], list[int]]:
         """The rows of the seeds, and of all that may be chosen: these, and the best proposed ones on `search`."""

@@ -18,6 +18,7 @@ from aiga.data import arithmetic
 from aiga.data.puzzles import Sizes, Task, fresh, score
 from aiga.fm.client import connect
 from aiga.fm.offline import Offline
+from aiga.inspect.agents import agents
 from aiga.runs import loop, report
 from aiga.sandbox import ladder
 from aiga.systems.adas import make
@@ -52,21 +53,14 @@ def test_a_run_evaluates_seeds_then_generations_then_chooses_and_reports(tmp_pat
     selected = ~np.isnan(np.asarray(state.select)[:, 0])
     reported = ~np.isnan(np.asarray(state.report)[:, 0])
     assert selected.tolist() == [True] * 9
-    assert int(state.chosen) == np.lexsort((np.asarray(state.archive.fitness), np.asarray(state.select)[:, 0]))[-1]
+    worth = list(zip(state.select[:, 0].tolist(), state.archive.fitness.tolist(), strict=True))
+    assert worth[int(state.chosen)] == max(worth)
     assert set(np.flatnonzero(reported)) == {*range(7), int(state.chosen)}
     assert latest["report/accuracy"] == pytest.approx(float(state.report[int(state.chosen), 0]))
     lineage = run.lineage()
     assert lineage["operator"].tolist() == ["seed"] * 7 + ["archive"] * 2
     assert (lineage["parent"][7:] >= 0).all(), "the grammar says what it varied"
     assert run.blob(lineage["blob"][0]).decode() == SEEDS[0].code
-    page = report.write(run.directory).read_text()
-    for words in (
-        "The chosen agent beside the seeds",
-        "def forward(task)",
-        "Decide who should answer",
-        "no foundation model",
-    ):
-        assert words in page
 
 
 def test_without_proposals_the_best_seed_is_chosen_and_a_finished_search_stands_still():
@@ -136,7 +130,7 @@ def forward(task):
 BROKEN = {
     "raises": "def forward(task):\n    return task['answer']",
     "network": "import urllib.request\n\ndef forward(task):\n    return urllib.request.urlopen('http://127.0.0.1/').read()",
-    "endless": "import os\n\ndef forward(task):\n    os.kill(os.getpid(), 9)",
+    "killed": "import os\n\ndef forward(task):\n    os.kill(os.getpid(), 9)",
 }
 
 
@@ -155,26 +149,27 @@ def test_a_model_behind_an_address_writes_agents_and_answers_them(tmp_path):
         return text("no JSON, sorry") if code is None else fields(code=code, **words)
 
     with Server(script) as server:
-        options = {**SMALL, "select": 1, "report": 1, "domain": "choice", "path": str(path), "calls": 12}
-        system = make(fm=connect(server.model(), backoff=0.001), **options)
-        state, infos = steps(system)
-        assert server.requests.keys() == {"ok"}
+        options = {**SMALL, "search": 2, "select": 1, "report": 1, "domain": "choice", "path": str(path), "calls": 12}
+        run = loop.run("adas", fm=server.model(), out=tmp_path / "run", **options)
+        assert run.cost()["calls"] + 2 == server.requests["ok"], "a reply without JSON was asked for three times"
         proposals = [words for words in map(said, server.received) if "You invent agents" in words]
-    assert ["born" in info for info in infos] == [True, True, False, False, True, False]
-    assert infos[2]["failed"].what == "agent One"
-    assert infos[3]["failed"].reason.startswith("invalid")
+    failed = [(event["step"], event["what"], event["reason"].partition(":")[0]) for event in run.events("failed")]
+    assert failed == [(2, "agent One", "the program ended with 'killed'"), (3, "proposal", "invalid")]
     assert "The program failed: SyntaxError" in proposals[6]
     assert "The program failed: KeyError" in proposals[7]
     assert "The program failed: URLError" in proposals[8]
     assert "## One" in proposals[9]
     assert "## One" not in proposals[0]
-    everyone, archive = system.everyone(state), state.archive
-    assert [entry.name for entry in everyone[7:]] == ["One", "One"]
-    debate = [entry.name for entry in everyone].index("Debate")
-    assert np.asarray(archive.parents[-1]).tolist() == [np.asarray(archive.identity[debate]).tolist(), [-1, -1]]
-    assert everyone[7].fitness == pytest.approx(
-        np.mean([t.answers == ("A",) for t in system.splits(int(state.tasks)).search])
-    )
+    everyone = agents(run)
+    assert [(agent.step, agent.name, agent.parents) for agent in everyone[7:]] == [
+        (1, "One", ("Debate",)),
+        (4, "One", ("Debate",)),
+    ]
+    splits = make(**options).splits(int(run.state.tasks))
+    assert everyone[7].search[0] == np.mean([task.answers == ("A",) for task in splits.search])
+    page = report.write(run.directory).read_text()
+    for words in ("The chosen agent beside the seeds", "def forward(task)", "Decide who should answer", "Ask once."):
+        assert words in page
 
 
 def test_a_model_that_never_answers_stops_the_run_at_once():
@@ -188,7 +183,7 @@ def test_parts_are_read_from_programs_and_cost_what_their_programs_ask_for():
     """The count against the broker's own, for programs that the grammar makes up."""
     workplace = Workplace(Offline({"w": simulated.answer}), ladder.best(), 200, "w")
     tasks = fresh(arithmetic.problem, Sizes(2, 1, 1), 0, 4).search
-    for seed in range(12):
+    for seed in range(8):
         agent = propose(random.Random(seed), Facts((), 200))
         parts = read(agent.code)
         assert program(parts, agent.thought) == agent
@@ -234,7 +229,7 @@ def test_reflection_makes_an_agent_new_and_small_enough_and_mending_smaller():
     assert all(1 <= len(vary(random.Random(i), read(large.code))) <= grammar.LONGEST for i in range(50))
 
 
-def said_by(prompt: str, *, system: str = "", temperature: float = 0.7, task: Task = TASK, n: int = 400) -> float:
+def said_by(prompt: str, *, system: str = "", temperature: float = 0.7, task: Task = TASK, n: int = 250) -> float:
     """How often the simulated worker is right."""
     asked = Asked(system, prompt, temperature, task)
     answers = (simulated.answer(random.Random(i), asked).rpartition("Answer:")[2] for i in range(n))

@@ -108,6 +108,7 @@ def test_a_model_that_fails_is_an_exception_in_the_program_and_no_money_is_one_h
         ({"prompt": "x", "task": "one", "max_tokens": 5}, "unknown: max_tokens"),
         ({"prompt": "x", "task": "three"}, "not one of yours"),
         ({"prompt": "x", "task": "one", "system": 1}, "`system` must be a text"),
+        ({"prompt": "\ud800", "task": "one"}, "half a character"),
         ({"prompt": "x" * 50_001, "task": "one"}, "more than 50000 characters"),
         ({"prompt": "x", "task": "one", "temperature": True}, "`temperature` must be a number from 0 to 2"),
         ({"prompt": "x", "task": "one", "temperature": 2.1}, "`temperature` must be a number from 0 to 2"),

@@ -46,6 +46,11 @@ def test_answers_are_scored(kind, right, answer, expected):
     assert score(task(kind, right), answer) == pytest.approx(expected)
 
 
+def test_an_answer_that_is_made_to_take_long_does_not():
+    assert score(task("grid", "[[1]]"), "[[" * 60_000) == 0.0
+    assert score(task("number", "1"), "1" * 200_000) == 0.0
+
+
 def test_the_best_of_several_right_answers_counts():
     assert score(task("span", "1990", "the year 1990"), "1990") == 1.0
 
