@@ -24,7 +24,7 @@ REPAIRS = 2
 """How often a model may mend a reply that does not fit its schema."""
 LONGEST_BACKOFF = 60.0
 PATIENCE = 600.0
-"""Seconds.  A server that asks for a longer wait is not waited for."""
+"""Seconds.  A server that asks for a longer wait stops the run."""
 OPEN: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[Any]] = weakref.WeakKeyDictionary()
 """Models, kept until their event loop ends: it closes them then, and with them their connections."""
 
@@ -249,4 +249,6 @@ class Attempts:
     def _end(self, failure: Failure, attempts: int) -> Exception:
         if failure.kind == "unreachable":
             return UsageError(f"{failure}: start the server, or check the address and the network.")
+        if (failure.after or 0.0) > PATIENCE:
+            return UsageError(f"{self.name} asks to be left alone for {failure.after:.0f} s: `aiga resume` after that.")
         return ModelFailed(failure.kind, f"{self.name}, after {attempts} attempts: {failure}")

@@ -125,7 +125,11 @@ class Client:
 
         async def send(model: Any) -> Reply:
             assert self.where is not None
-            return await providers.ask(model, self.where, request)
+            reply = await providers.ask(model, self.where, request)
+            if sum(reply.usage) or not (reply.text or reply.calls):
+                return reply
+            told = len(cache.written_reply(reply)) // CHARACTERS_A_TOKEN  # the server does not count
+            return reply._replace(usage=Usage(worst.tokens_in, told))
 
         def repaired(reply: Reply, failure: providers.Failure) -> Question:
             shown = Message("assistant", reply.text), Message("user", REPAIR.format(error=failure))

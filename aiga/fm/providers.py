@@ -249,19 +249,20 @@ def _tokens(details: Any) -> tuple[Token, ...] | None:
             Token(one["token"], one["logprob"], {top["token"]: top["logprob"] for top in one["top_logprobs"]})
             for one in details
         )
-    if not details or not details.get("chosen_candidates"):
+    chosen = (details or {}).get("chosen_candidates")
+    if not chosen:
         return None
-    tops = [top["candidates"] or [] for top in details.get("top_candidates") or []]
+    tops = [top["candidates"] or [] for top in details.get("top_candidates") or [{"candidates": []}] * len(chosen)]
     return tuple(
         Token(one["token"], one["log_probability"], {other["token"]: other["log_probability"] for other in top})
-        for one, top in itertools.zip_longest(details["chosen_candidates"], tops, fillvalue=[])
+        for one, top in zip(chosen, tops, strict=True)
     )
 
 
 def _price(paid: Any) -> float:
     try:
         return float(paid.cost().total_price)
-    except (LookupError, ValueError):
+    except (AssertionError, LookupError, ValueError):  # no name of a model, none that is known, no usage
         return 0.0
 
 

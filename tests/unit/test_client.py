@@ -159,11 +159,13 @@ def test_the_wait_that_the_server_asks_for_is_kept_and_told():
     assert told == [f"{server.model()}: rate, asked again in 0.2 s (1 of 5)", ""]
 
 
-def test_a_server_that_asks_for_an_hour_is_not_waited_for():
-    with Server(lambda request: fail(429, after=3600)) as server, pytest.raises(ModelFailed) as failed:
-        answer(quick(server.model()))
-    assert server.requests == {"429": 1}
-    assert failed.value.kind == "rate"
+def test_a_server_that_asks_for_an_hour_stops_the_run_and_may_be_asked_again_after_it():
+    answers = iter([fail(429, after=3600), text("at last")])
+    with Server(lambda request: next(answers)) as server:
+        fm = quick(server.model())
+        with pytest.raises(UsageError, match="asks to be left alone for 3600 s: `aiga resume` after that"):
+            answer(fm)
+        assert answer(fm).text == "at last"
 
 
 def test_a_model_mends_a_reply_that_does_not_fit_when_it_is_shown_what_is_wrong():
@@ -365,6 +367,15 @@ def test_a_model_without_a_price_counts_nothing_and_that_is_said_once():
         answer(fm, "Again?")
     assert told == [f"{server.model()} has no known price: its calls count 0 dollars"]
     assert (budget.spent.usd, budget.unpriced, budget.spent.calls) == (0.0, 2, 2)
+
+
+def test_tokens_of_a_server_that_does_not_count_them_are_counted_by_characters():
+    budget = Budget(Caps(tokens=1000))
+    with Server(lambda request: text("x" * 300, usage=(0, 0))) as server:
+        reply = answer(quick(server.model(), meter=budget, max_tokens=200))
+    assert reply.usage.tokens_in > len("Be brief.Hello?") / 3
+    assert 100 < reply.usage.tokens_out < 200
+    assert budget.spent.tokens == sum(reply.usage)
 
 
 def test_no_more_calls_than_allowed_are_in_flight_or_begun_in_a_minute():
