@@ -36,7 +36,7 @@ def figures(archive: Grid, writing: Writing, read: Callable[[np.ndarray], str]) 
         for row, text in texts.items()
     ]
     caption = f"{len(texts):,} of {fitness.size:,} cells have a text; hover over one to read it."
-    shown = np.array([_folded(texts.get(row, "")) for row in range(fitness.size)], object).reshape(quality.shape)
+    shown = np.array([folded(texts.get(row, "")) for row in range(fitness.size)], object).reshape(quality.shape)
     heat = _heat(quality, shown, labels, [_title(axis) for axis in writing.axes])
     return [Figure("The archive", caption, heat), Figure("The texts", "", rows)]
 
@@ -89,7 +89,7 @@ def calibration(
     return Figure("Calibration of the judge", caption, figure)
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
     """A text as lines that plotly shows as they are."""
     lines = []
     for line in text.splitlines():

@@ -89,16 +89,20 @@ async def choose(
     if fallback == "rating" and len(options) > 2:
         raise UsageError(f"a rating lies between two answers, but {len(options)} were given: ask for votes.")
     asked = [Message("system", RULES), Message("user", _posed(question, text, _only(options)))]
-    reply = await fm.generate(asked, seed=seed, task=task, facts=facts, logprobs=TOP)
+    told: dict[str, Any] = {"task": task, "facts": facts}
+    try:
+        reply = await fm.generate(asked, seed=seed, logprobs=TOP, **told)
+    except ModelFailed as error:
+        if error.kind != "rejected":  # models that reason refuse to tell log-probabilities
+            raise
+        reply = await fm.generate(asked, seed=seed, **told)
     if reply.logprobs:
         return Choice(_weighed(reply.logprobs, known), reply.text, "logprobs")
     if fallback == "rating":
         rated = await rate(fm, _between(question, options), seed=seed, task=task, text=text, facts=facts)
         return Choice((rated.probability, 1 - rated.probability), rated.evidence, "rating")
     seeds = random.Random(seed)
-    more = [
-        fm.generate(asked, seed=seeds.randrange(2**31), task=task, facts=facts, logprobs=TOP) for _ in range(votes - 1)
-    ]
+    more = [fm.generate(asked, seed=seeds.randrange(2**31), **told) for _ in range(votes - 1)]
     return _counted([reply, *await asyncio.gather(*more)], known)
 
 
