@@ -12,6 +12,7 @@ from aiga.archives.bins import bins_of
 from aiga.archives.grid import Grid
 from aiga.core.errors import require
 from aiga.data.writing import Axis, Writing
+from aiga.runs.record import Run
 from aiga.runs.report import ACCENT, FAINT, Figure, style
 
 WIDTH = 60
@@ -39,6 +40,26 @@ def figures(archive: Grid, writing: Writing, read: Callable[[np.ndarray], str]) 
     shown = np.array([folded(texts.get(row, "")) for row in range(fitness.size)], object).reshape(quality.shape)
     heat = _heat(quality, shown, labels, [_title(axis) for axis in writing.axes])
     return [Figure("The archive", caption, heat), Figure("The texts", "", rows)]
+
+
+def ancestry(run: Run) -> Figure:
+    """The longest line from a text through the first examples that it and its ancestors were made from."""
+    lineage = run.lineage()
+    depth: dict[int, int] = {}
+    for identity, parent in zip(lineage["id"].tolist(), lineage["parent"].tolist(), strict=True):
+        depth[identity] = depth.get(parent, 0) + 1
+    line = (
+        np.array(run.ancestors(max(depth, key=lambda identity: depth[identity]))[::-1]) if depth else np.zeros(0, int)
+    )
+    told = [
+        {
+            "step": int(lineage["step"][row]),
+            "quality": f"{lineage['fitness'][row]:.3f}",
+            "text": run.blob(str(lineage["blob"][row])).decode(),
+        }
+        for row in np.searchsorted(lineage["id"], line).tolist()
+    ]
+    return Figure("The longest line", "Each text was made from the one before it, and from other examples.", told)
 
 
 def _title(axis: Axis) -> str:

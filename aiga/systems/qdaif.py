@@ -371,9 +371,10 @@ CLAIM = (
 
 
 def figures(run: Run) -> Iterable[Figure]:
-    """The archive, its texts, and the calibration of the judge."""
+    """The archive, its texts, the longest line of them, and the calibration of the judge."""
     writing, state = WRITINGS[dict(run.options).get("world", "stories")], run.state
     yield from pictures.figures(state.archive, writing, lambda name: run.blob(hexadecimal(name)).decode())
+    yield pictures.ancestry(run)
     yield pictures.calibration(state.opinions, state.labels, float(state.good), run.latest())
 
 
