@@ -1,12 +1,10 @@
 """`aiga doctor`: what works on this machine, and the command that mends what does not."""
 
-import ctypes
 import importlib.metadata
 import importlib.util
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,9 @@ from typing import NamedTuple
 
 from rich.console import Console
 from rich.text import Text
+
+from aiga.core.errors import UsageError
+from aiga.sandbox import ladder
 
 EXTRAS = {
     "atari": ("ale_py",),
@@ -32,7 +33,6 @@ EXTRAS = {
 COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
 DISK_GB = 2.0
 """Less free space than this is a fault."""
-LANDLOCK_CREATE_RULESET = 444  # the system call's number, the same on every architecture
 
 
 class Finding(NamedTuple):
@@ -65,8 +65,7 @@ def examine() -> Iterator[Finding]:
     yield _cache()
     yield from (_extra(name, modules) for name, modules in EXTRAS.items())
     if sys.platform == "linux":
-        yield _bubblewrap()
-        yield _landlock()
+        yield from _sandbox()
     yield _data()
     yield _disk(Path.cwd())
 
@@ -115,29 +114,27 @@ def _installed(module: str) -> bool:
         return False
 
 
-def _bubblewrap() -> Finding:
-    bwrap = shutil.which("bwrap")
-    if bwrap is None:
-        return Finding("bubblewrap", "missing", "no bwrap", "apt install bubblewrap (or dnf, pacman)")
-    trial = subprocess.run(
-        [bwrap, "--ro-bind", "/", "/", "--unshare-all", "true"], capture_output=True, text=True, check=False, timeout=30
-    )
-    if trial.returncode == 0:
-        return Finding("bubblewrap", "ok", bwrap)
-    restriction = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
-    if restriction.exists() and restriction.read_text().strip() == "1":
-        mend = "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for bwrap"
-        return Finding("bubblewrap", "missing", "AppArmor restricts user namespaces", mend)
-    mend = "sysctl -w user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1"
-    return Finding("bubblewrap", "missing", trial.stderr.strip()[:200] or "it does not start", mend)
+def _sandbox() -> Iterator[Finding]:
+    """Each rung of the ladder, as it is tried; the first that holds is used."""
+    name = os.environ.get(ladder.VARIABLE, "")
+    try:
+        found = list(ladder.examine(name, afresh=True))
+    except UsageError as error:
+        yield Finding("sandbox", "missing", str(error), f"unset {ladder.VARIABLE}")
+        return
+    yield from (_rung(finding) for finding in found)
+    if found and found[-1].rung:
+        detail = f"{found[-1].rung.level}: the self-test was held"
+        yield Finding("sandbox", "ok", detail)
+    else:
+        detail = "model-written programs cannot run" + f": {ladder.VARIABLE}={name}" * bool(name)
+        yield Finding("sandbox", "missing", detail, f"unset {ladder.VARIABLE}" if name else ladder.MEND)
 
 
-def _landlock() -> Finding:
-    version = ctypes.CDLL(None, use_errno=True).syscall(LANDLOCK_CREATE_RULESET, None, 0, 1)
-    if version >= 1:
-        return Finding("landlock", "ok", f"interface version {version}")
-    mend = "use a kernel of 5.13 or later, started with landlock in its lsm= list"
-    return Finding("landlock", "missing", f"kernel {platform.release()} does not offer it", mend)
+def _rung(finding: ladder.Finding) -> Finding:
+    if finding.rung:
+        return Finding(finding.name, "ok", finding.rung.level)
+    return Finding(finding.name, "missing", finding.fault, finding.mend)
 
 
 def _data() -> Finding:

@@ -22,12 +22,21 @@ MEMORY = ("/tmp", "/dev/shm")
 NAMESPACES = ("ipc", "pid", "net", "uts", "cgroup-try")
 
 
+PACKAGES = {"bwrap": "bubblewrap", "prlimit": "util-linux", "setpriv": "util-linux"}
+
+
 def rung() -> Rung:
     """The rung, if its programs are installed; whether it holds is for the self-test."""
-    for program, package in (("bwrap", "bubblewrap"), ("prlimit", "util-linux"), ("setpriv", "util-linux")):
-        if shutil.which(program) is None:
-            raise UsageError(f"no `{program}`: apt install {package} (or dnf, pacman).")
+    for program in PACKAGES:
+        _found(program)
     return Rung("bubblewrap+seccomp", wrap, alone=True, writable=MEMORY)
+
+
+def _found(program: str) -> str:
+    path = shutil.which(program)
+    if path is None:
+        raise UsageError(f"no `{program}`: apt install {PACKAGES[program]} (or dnf, pacman).")
+    return path
 
 
 @contextlib.contextmanager
@@ -45,7 +54,15 @@ def wrap(
     try:
         os.write(filter_fd, seccomp.contained())
         os.lseek(filter_fd, 0, os.SEEK_SET)
-        words = ["bwrap", "--die-with-parent", "--new-session", "--seccomp", str(filter_fd), "--hostname", "sandbox"]
+        words = [
+            _found("bwrap"),
+            "--die-with-parent",
+            "--new-session",
+            "--seccomp",
+            str(filter_fd),
+            "--hostname",
+            "sandbox",
+        ]
         words += [*_namespaces(), *_files(None if lasting else folder, limits, readable)]
         words += ["--", *_drop(folder), *_limits(limits, lasting)]
         fds = (*pass_fds, filter_fd)
@@ -91,13 +108,13 @@ def _drop(folder: Path) -> Iterator[str]:
     """Become the folder's owner, for good."""
     if os.getuid() == 0:
         owner = str(folder.stat().st_uid)
-        yield from ("setpriv", "--reuid", owner, "--regid", owner, "--clear-groups")
+        yield from (_found("setpriv"), "--reuid", owner, "--regid", owner, "--clear-groups")
         yield from ("--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--no-new-privs", "--")
 
 
 def _limits(limits: Limits, lasting: bool) -> Iterator[str]:
     """Set inside, where the number of processes is counted for this program alone."""
-    yield "prlimit"
+    yield _found("prlimit")
     if not lasting:
         yield from (f"--cpu={math.ceil(limits.seconds) + 1}", f"--as={limits.memory_mb * 2**20}")
     yield from (f"--fsize={limits.files_mb * 2**20}", f"--nproc={limits.processes}")

@@ -28,6 +28,13 @@ MEND = (
     "has read with your own rights by --unsafe-no-sandbox; `aiga doctor` says more"
 )
 
+MENDS = {
+    "bubblewrap": "apt install bubblewrap (or dnf, pacman)",
+    "landlock": "use a kernel of 5.13 or later, started with landlock in its lsm= list",
+}
+RESTRICTION = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+APPARMOR = "allow them to bwrap by a profile (docs/sandbox.md has it)"
+
 
 class Confined:
     """A `Sandbox` on a rung: a process for each command, a pool for functions."""
@@ -86,18 +93,19 @@ class Finding(NamedTuple):
     rung: Rung | None
     """None: it does not hold."""
     fault: str = ""
+    mend: str = ""
 
 
-def examine(name: str) -> Iterator[Finding]:
-    """Try the rungs until one holds."""
+def examine(name: str, afresh: bool = False) -> Iterator[Finding]:
+    """Try the rungs until one holds; `afresh`: even if it held before."""
     for word, make in _candidates(name).items():
         try:
             rung = make()
         except UsageError as error:
-            yield Finding(word, None, str(error).rstrip("."))
+            yield Finding(word, None, str(error).rstrip("."), MENDS.get(word, MEND))
             continue
-        if fault := _fault(rung):
-            yield Finding(word, None, fault)
+        if fault := _fault(rung, afresh):
+            yield Finding(word, None, fault, _mend(word))
             continue
         yield Finding(word, rung)
         return
@@ -116,12 +124,20 @@ def _candidates(name: str) -> dict[str, Callable[[], Rung]]:
     return dict(RUNGS)
 
 
-def _fault(rung: Rung) -> str:
+def _mend(word: str) -> str:
+    """For a rung that is there and does not start, or does not hold."""
+    if word == "bubblewrap" and RESTRICTION.exists() and RESTRICTION.read_text().strip() == "1":
+        return f"AppArmor restricts user namespaces: {APPARMOR}, or sysctl -w kernel.{RESTRICTION.name}=0"
+    if word == "bubblewrap":
+        return "sysctl -w user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1"
+    return MENDS.get(word, f"see what `{word.partition(':')[0]} run` says of the image; it needs `python`")
+
+
+def _fault(rung: Rung, afresh: bool) -> str:
     """Why the rung does not hold; what held is not tried again until the machine starts anew."""
     memory, key = _memory(), _key(rung)
-    with contextlib.suppress(OSError, ValueError):
-        if json.loads(memory.read_text()).get(rung.level) == key:
-            return ""
+    if not afresh and _remembered(memory).get(rung.level) == key:
+        return ""
     if missed := trial.escapes(rung):
         return f"the self-test failed ({', '.join(missed)})"
     with contextlib.suppress(OSError):  # it is tried again next time

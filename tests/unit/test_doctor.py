@@ -43,12 +43,37 @@ def test_the_data_folder_must_exist(monkeypatch, tmp_path):
     assert found("data").state == "missing"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is a Linux program")
-def test_a_sandbox_that_does_not_start_is_missing(monkeypatch, tmp_path):
-    bwrap = tmp_path / "bwrap"
-    bwrap.write_text("#!/bin/sh\necho no permission >&2\nexit 1\n")
-    bwrap.chmod(0o755)
+@pytest.fixture
+def bwrap(monkeypatch, tmp_path):
+    """A program of that name, which one may write."""
+    program = tmp_path / "bwrap"
+    program.touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    assert found("bubblewrap").state == "missing"
-    bwrap.write_text("#!/bin/sh\nexit 0\n")
-    assert found("bubblewrap").state == "ok"
+    monkeypatch.setenv("AIGA_SANDBOX", "bubblewrap")
+    return program
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is a Linux program")
+def test_a_sandbox_that_does_not_start_is_missing(bwrap):
+    bwrap.write_text("#!/bin/sh\necho no permission >&2\nexit 1\n")
+    assert "no permission" in found("bubblewrap").detail
+    assert (found("bubblewrap").state, found("sandbox").state) == ("missing", "missing")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is a Linux program")
+def test_a_sandbox_that_does_not_hold_is_missing(bwrap):
+    bwrap.write_text('#!/bin/sh\nuntil [ "${1##*/}" = prlimit ]; do shift; done\nexec "$@"\n')
+    assert "self-test failed (network, " in found("bubblewrap").detail
+    assert found("sandbox").state == "missing"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the rungs are Linux's")
+def test_a_machine_without_a_sandbox_is_told_so_and_how_to_get_one(monkeypatch):
+    monkeypatch.setenv("AIGA_SANDBOX", "none")
+    assert found("sandbox")[1:] == (
+        "missing",
+        "model-written programs cannot run: AIGA_SANDBOX=none",
+        "unset AIGA_SANDBOX",
+    )
+    monkeypatch.setenv("AIGA_SANDBOX", "moon")
+    assert found("sandbox").detail.startswith("AIGA_SANDBOX=moon is no sandbox")
