@@ -87,7 +87,7 @@ def _stopped(result: Result) -> Broken:
     return Broken(result.outcome, said.get(result.outcome, "") or result.stderr.strip()[-1500:] or "It failed.")
 
 
-ASKING = '''
+ASKING = """
 
 
 def _aiga_tasks():
@@ -101,10 +101,13 @@ def _aiga_scores(pairs):
     return [score(task, submission) for task, submission in pairs]
 
 
-def judge(instructions, submission, criterion):
-    """For `score`: does a model say that a submission meets a criterion?"""
+def _aiga_judge(instructions, submission, criterion):
     from broker import ask
 
     return ask({"instructions": str(instructions), "submission": str(submission), "criterion": str(criterion)})
-'''
+
+
+if "judge" not in globals():
+    judge = _aiga_judge  # for `score`: does a model say that a submission meets a criterion?
+"""
 """Follows a family's program: one call for all tasks, one for all scores."""

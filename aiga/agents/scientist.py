@@ -68,7 +68,7 @@ def proposed(recipe: Recipe, random: Random) -> Proposal:
     return Proposal(
         name=recipes.name(recipe),
         description=recipes.description(recipe),
-        capability=f"{' '.join(recipe.steps)} on a {recipe.kind}",
+        capability=f"{', '.join(recipe.steps)}: {recipe.kind}",
         difficulty=recipe.difficulty,
         done=True,
         program=recipes.program(recipe, random),

@@ -28,7 +28,7 @@ class Recipe(NamedTuple):
     def difficulty(self) -> int:
         """For people, from 1 (very easy) to 5 (very difficult)."""
         hardest = max(STEPS[step].hard for step in self.steps)
-        return min(5, hardest + (self.size >= 8) + (len(self.steps) >= 3))
+        return min(5, max(1, hardest + (self.size >= 8) - (self.size <= 3) + (len(self.steps) >= 3)))
 
 
 def valid(recipe: Recipe) -> bool:
@@ -67,10 +67,16 @@ def varied(random: Random, parent: Recipe) -> Recipe:
 def description(recipe: Recipe) -> str:
     """What the tasks of a family ask, in a line."""
     wording = "; ".join(STEPS[step].wording.replace("{k}", "k") for step in recipe.steps)
-    size = "any date" if recipe.kind == "date" else f"{recipe.kind} of size {recipe.size}"
-    return (
-        f"Given a {size}: {wording}." if recipe.kind != "date" else f"Given {size}, numbers {recipe.size}: {wording}."
-    )
+    return f"Given {GIVEN[recipe.kind].format(recipe.size)}: {wording}."
+
+
+GIVEN = {
+    "word": "a word of {} letters",
+    "number": "a number of {} digits",
+    "list": "a list of {} numbers",
+    "date": "a date {} centuries after 1900",
+    "truths": "{} truth values",
+}
 
 
 def content(recipe: Recipe) -> frozenset[tuple[str | int, ...]]:

@@ -20,6 +20,8 @@ from aiga.runs.report import ACCENT, INK, Figure, style
 
 FEW = 30
 """Below so many families, a map is made of principal components: t-SNE has nothing to go by."""
+MANY = 300
+"""Up to so many, t-SNE is exact: faster, and without threads that wait for each other."""
 SHOWN = 12
 """Rows of a table of single families."""
 NAMED_BY = 30
@@ -157,7 +159,9 @@ def _laid_out(embeddings: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 2"]:
         return PCA(min(2, d), random_state=0).fit_transform(embeddings.astype(float))
     from sklearn.manifold import TSNE
 
-    return TSNE(2, perplexity=min(30, n / 4), init="pca", random_state=0).fit_transform(embeddings).astype(float)
+    method = "exact" if n <= MANY else "barnes_hut"
+    tsne = TSNE(2, perplexity=min(30, n / 4), init="pca", method=method, random_state=0)
+    return tsne.fit_transform(embeddings).astype(float)
 
 
 def _grouped(points: Float[np.ndarray, "n 2"], smallest: int) -> Int[np.ndarray, " n"]:

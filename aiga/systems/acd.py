@@ -75,9 +75,9 @@ class Counts(NamedTuple):
 
     proposed: Int[Array, ""]
     broken: Int[Array, ""]
-    """Families that never ran, or of which no judgement could be had."""
+    """Families that never ran, or with which the scientist was never content."""
     dropped: Int[Array, ""]
-    """Families that were not new."""
+    """Families that were not new, or of which nobody could say."""
     answers: Int[Array, ""]
     """Submissions of the subject, those of trials included."""
 
