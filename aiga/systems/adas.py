@@ -1,7 +1,6 @@
 """ADAS: a meta agent writes agents, from an archive of all the agents it wrote before.
 
-Hu, Lu & Clune (2024), "Automated design of agentic systems", https://arxiv.org/abs/2408.08435, Algorithm 1, Meta Agent
-Search:
+Hu, Lu & Clune (2024), "Automated design of agentic systems", https://arxiv.org/abs/2408.08435, Meta Agent Search:
 
     archive <- hand-written agents, evaluated
     for each generation:
@@ -322,12 +321,12 @@ def make(
 
 
 PAPER = {"domain": "mgsm", "generations": 30, "search": 128, "report": 800}
-"""MGSM; the meta agent was gpt-4o, the worker gpt-3.5-turbo, and there was no `select` (Hu et al., section 4.2)."""
+"""MGSM; the meta agent was gpt-4o, the worker gpt-3.5-turbo, and there was no `select` (the authors' code)."""
 
 CLAIM = (
     Claim(
         statement="Meta Agent Search finds an agent that solves more than the best hand-written one.",
-        source="Hu et al. 2024, Table 1; here with a grammar for the meta agent and a simulated worker",
+        source="Hu et al. 2024, accuracy beside hand-designed agents; here with a grammar for the meta agent and a simulated worker",
         metric="report/accuracy",
         treatment={},
         control={"proposer": "none"},
@@ -335,7 +334,7 @@ CLAIM = (
     ),
     Claim(
         statement="An archive to build on finds better agents than as many proposals without one.",
-        source="Hu et al. 2024, section 3; here with a grammar for the meta agent and a simulated worker",
+        source="Hu et al. 2024, the archive; here with a grammar for the meta agent and a simulated worker",
         metric="report/accuracy",
         treatment={},
         control={"proposer": "random"},
