@@ -52,6 +52,12 @@ PARENTS = 2
 MENDINGS = 3
 HOPELESS = 0.01
 """An accuracy below which a program is to be mended."""
+OFFLINE = {
+    "adas/propose": grammar.propose,
+    "adas/reflect": grammar.reflect,
+    "adas/mend": grammar.mend,
+    "adas/work": simulated.answer,
+}
 FILES = ("choice", "mgsm", "drop", "gpqa", "arc")
 
 
@@ -298,16 +304,8 @@ def make(
             raise UsageError(f"--{name} is {value}: give a larger whole number.")
     if generations < 0:
         raise UsageError(f"--generations is {generations}: give zero or more.")
-    offline = Offline(
-        {
-            "adas/propose": grammar.propose,
-            "adas/reflect": grammar.reflect,
-            "adas/mend": grammar.mend,
-            "adas/work": simulated.answer,
-        }
-    )
     return MetaAgentSearch(
-        fm=fm or offline,
+        fm=fm or Offline(OFFLINE),
         sandbox=sandbox,
         texts=texts or Memory(),
         domain=domain,
@@ -326,7 +324,7 @@ PAPER = {"domain": "mgsm", "generations": 30, "search": 128, "report": 800}
 CLAIM = (
     Claim(
         statement="Meta Agent Search finds an agent that solves more than the best hand-written one.",
-        source="Hu et al. 2024, accuracy beside hand-designed agents; here with a grammar for the meta agent and a simulated worker",
+        source="Hu et al. 2024, beside hand-designed agents; here with a grammar for the meta agent and a simulated worker",
         metric="report/accuracy",
         treatment={},
         control={"proposer": "none"},
