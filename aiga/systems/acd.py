@@ -112,7 +112,6 @@ class Acd(eqx.Module):
     """`model`: the scientist itself; else what is planted: a name of `PROFILES`, or `random`, by the run's seed."""
     embedder: Embedder
     sandbox: Sandbox | None
-    """None: the best that this machine has, from the first program on."""
     texts: Texts
     proposals: str
     filtered: bool
@@ -127,10 +126,9 @@ class Acd(eqx.Module):
     cluster: int
 
     def init(self, key: Key) -> Discoveries:
-        zero = jnp.array(0, jnp.int32)
         return Discoveries(
             archive=Lineage.empty(_example(), embed.local().dimensions),
-            counts=Counts(zero, zero, zero, zero),
+            counts=Counts(*jnp.zeros(len(Counts._fields), jnp.int32)),
             subject=jax.random.randint(key, (), 0, 2**31 - 1),
             surprise=Surprise(*(jnp.array(jnp.nan) for _ in Surprise._fields)),
             labels=jnp.zeros(16, jnp.uint8),
@@ -388,8 +386,8 @@ def figures(run: Run) -> Iterable[Figure]:
     size = int(state.archive.size)
     if not size:
         return []
-    names = np.asarray(state.archive.genomes.finding)[:size]
-    findings = [Finding.parsed(run.blob(hexadecimal(name)).decode()) for name in names]
+    blobs = map(run.blob, map(hexadecimal, np.asarray(state.archive.genomes.finding)[:size]))
+    findings = [Finding.parsed(blob.decode()) for blob in blobs]
     (run.media / "capabilities.jsonl").write_text(capabilities.samples(findings), encoding="utf-8")
     labels = json.loads(run.blob(hexadecimal(state.labels))) if np.asarray(state.labels).any() else {}
     return capabilities.report(
