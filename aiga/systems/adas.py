@@ -324,7 +324,7 @@ PAPER = {"domain": "mgsm", "generations": 30, "search": 128, "report": 800}
 CLAIM = (
     Claim(
         statement="Meta Agent Search finds an agent that solves more than the best hand-written one.",
-        source="Hu et al. 2024, beside hand-designed agents; here with a grammar for the meta agent and a simulated worker",
+        source="Hu et al. 2024, its tables; here with a grammar for the meta agent and a simulated worker",
         metric="report/accuracy",
         treatment={},
         control={"proposer": "none"},
