@@ -107,7 +107,6 @@ class Acd(eqx.Module):
     """Discover the capabilities of a subject."""
 
     scientist: FM
-    """Also judges."""
     subject: str
     """`model`: the scientist itself; else what is planted: a name of `PROFILES`, or `random`, by the run's seed."""
     embedder: Embedder
