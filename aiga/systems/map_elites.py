@@ -272,6 +272,7 @@ def figures(run: Run) -> Iterable[Figure]:
         x, y = (np.linspace(low, high, count + 1) for low, high, count in edges)
         content = graph.Figure(graph.Heatmap(z=values, x=x, y=y, **colour))
     else:
+        assert isinstance(grid.cells, VoronoiCells)
         x, y = np.asarray(grid.cells.centroids)[occupied].T
         marker = {"color": np.asarray(grid.fitness)[occupied], "size": 5, **colour}
         content = graph.Figure(graph.Scatter(x=x, y=y, mode="markers", marker=marker))

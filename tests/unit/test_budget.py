@@ -266,7 +266,8 @@ class Ledger:
             except BudgetExceeded:
                 self.refused += 1
                 continue
-            self.last_grant = max(self.last_grant, called)
+            if asked:  # who asks for nothing is let in whatever is promised
+                self.last_grant = max(self.last_grant, called)
             self.flying += 1
             self.most = max(self.most, self.flying)
             await turns(turns_taken)
