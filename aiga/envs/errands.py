@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from aiga.core.errors import UsageError
+from aiga.envs import playroom
 
 SYNONYMS = {
     "collect": ("gather", "fetch", "obtain", "get", "grab"),
@@ -21,7 +22,7 @@ SYNONYMS = {
 """Of verbs; ours."""
 MEANS = {synonym: verb for verb, synonyms in SYNONYMS.items() for synonym in synonyms}
 """From a synonym to its verb."""
-REPEATED = ("repeat", "synonym", "compound")
+REPEATED = ("repeat", "synonym", "compound", "colour")
 """The kinds of tasks that are the same again."""
 BITS = 10
 """Of the code of a task that nothing fulfils: there are at most 2 ** BITS - 1."""
@@ -40,9 +41,9 @@ class Errands(NamedTuple):
 
     texts: tuple[str, ...]
     kinds: tuple[str, ...]
-    """The name of the item, `repeat`, `synonym` or `compound`."""
-    items: Int[np.ndarray, " m"]
-    """Which item is asked for; of a pair, the first one."""
+    """The name of the item; or `repeat`, `synonym`, `compound` or `colour`."""
+    items: tuple[str, ...]
+    """What the world calls that which is asked for; of a pair, the first one."""
     times: Int[np.ndarray, " m"]
     """How often."""
     parts: Int[np.ndarray, "m 2"]
@@ -53,17 +54,12 @@ class Errands(NamedTuple):
         """Whether a task is the first of its item: what an oracle says."""
         return ~np.isin(self.kinds, REPEATED)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of the items."""
-        return self.kinds[: int(self.interesting.sum())]
-
-    def needs(self, items: Sequence[int], known: int) -> Int[np.ndarray, "m k"]:
-        """How often each of `known` items has to be obtained for each task; `items`: which of these ours are."""
-        needs = np.zeros((len(self.texts), known), np.int32)
-        for task, (one, other) in enumerate(self.parts):
-            for part in {int(one), int(other)}:
-                needs[task, items[self.items[part]]] = self.times[part]
+    def needs(self, items: Sequence[str]) -> Int[np.ndarray, "m k"]:
+        """How often each item of the world has to be obtained for each task."""
+        needs = np.zeros((len(self.texts), len(items)), np.int32)
+        for task, both in enumerate(self.parts.tolist()):
+            for part in set(both):
+                needs[task, items.index(self.items[part])] = self.times[part]
         return needs
 
     def codes(self, impossible: int) -> Float[np.ndarray, "n w"]:
@@ -84,19 +80,19 @@ class Errands(NamedTuple):
 
 
 def errands(
-    items: Sequence[str], counts: Sequence[int], *, kinds: Sequence[str], synonyms: int = 0, pairs: bool = False
+    firsts: Sequence[str], counts: Sequence[int], *, items: Sequence[str], synonyms: int = 0, pairs: bool = False
 ) -> Errands:
     """The tasks of some items.
 
     Args:
-        items: What each first task says, a verb at the beginning.
+        firsts: What each first task says, a verb at the beginning.
         counts: Up to how often each may be asked for.
-        kinds: What each is called.
+        items: What each is called.
         synonyms: Other words for each verb.
         pairs: Also any two items, in whatever order.
     """
-    rows = [(text, kind, item, 1) for item, (text, kind) in enumerate(zip(items, kinds, strict=True))]
-    for item, (text, most) in enumerate(zip(items, counts, strict=True)):
+    rows = [(text, item, item, 1) for text, item in zip(firsts, items, strict=True)]
+    for text, item, most in zip(firsts, items, counts, strict=True):
         verb, _, what = text.partition(" ")
         for word in (verb, *SYNONYMS[verb][:synonyms]):
             said = [f"{word} {what}", *(f"{word} {what} {times} times" for times in range(2, most + 1))]
@@ -104,11 +100,11 @@ def errands(
             rows += [(said[i], kind, item, i + 1) for i in range(most) if said[i] != text]
     parts = [(i, i) for i in range(len(rows))]
     if pairs:
-        both = list(combinations(range(len(items)), 2))
-        rows += [(f"{items[one]} and {items[other]}", "compound", one, 1) for one, other in both]
+        both = list(combinations(range(len(firsts)), 2))
+        rows += [(f"{firsts[one]} and {firsts[other]}", "compound", items[one], 1) for one, other in both]
         parts += both
     texts, named, which, times = zip(*rows, strict=True)
-    return Errands(texts, named, np.array(which), np.array(times), np.array(parts))
+    return Errands(texts, named, which, np.array(times), np.array(parts))
 
 
 def crafting(setting: str = "repeats") -> Errands:
@@ -116,9 +112,18 @@ def crafting(setting: str = "repeats") -> Errands:
     names = [f"{verb}_{what}" for verb, things in ACHIEVEMENTS.items() for what in things]
     counts = [COUNTS[name.partition("_")[0]] for name in names]
     said = [name.replace("_", " ") for name in names]
-    return errands(said, counts, kinds=names, synonyms=5 * (setting == "synonyms"), pairs=setting == "compound")
+    return errands(said, counts, items=names, synonyms=5 * (setting == "synonyms"), pairs=setting == "compound")
 
 
+def playing() -> Errands:
+    """The tasks of a playroom: nine for a thing of any colour, and 27 for one of a certain colour."""
+    kinds = tuple(text.replace(" a ", "_").replace(" ", "_") if " a " in text else "colour" for text in playroom.TEXTS)
+    own = np.arange(len(kinds))
+    return Errands(tuple(playroom.TEXTS), kinds, tuple(playroom.TEXTS), np.ones_like(own), np.stack([own, own], axis=1))
+
+
+SMALL = frozenset({"times", "a", "the", *playroom.COLOURS})
+"""Words that make a task no other for one who can do it: numbers are of the same kind."""
 MATERIALS = ("clay", "copper", "flax", "glass", "oak", "wool")
 THINGS = ("lump", "thread", "ring", "hook", "chain", "box", "wheel", "loom", "clock", "engine")
 
@@ -126,5 +131,5 @@ THINGS = ("lump", "thread", "ring", "hook", "chain", "box", "wheel", "loom", "cl
 def workshop(chains: int, length: int) -> Errands:
     """The tasks of a toy: things of a material, each made of the one before; seven other ways to ask for each."""
     said = [f"make {material} {thing}" for material in MATERIALS[:chains] for thing in THINGS[:length]]
-    kinds = [f"item_{i + 1}" for _ in range(chains) for i in range(length)]
-    return errands(said, [4] * len(said), kinds=kinds, synonyms=1)
+    items = [f"item_{i + 1}" for _ in range(chains) for i in range(length)]
+    return errands(said, [4] * len(said), items=items, synonyms=1)

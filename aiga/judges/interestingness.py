@@ -185,10 +185,12 @@ def save(path: Path, texts: Sequence[str], known: Int8[np.ndarray, "m m"]) -> No
 
 @dataclass(frozen=True)
 class SameWords:
-    """The control without a model: a task is boring if it says the same, but for numbers and synonyms of its verb."""
+    """The control without a model: a task is boring if it says the same, but for numbers, synonyms and small words."""
 
     synonyms: Mapping[str, str]
     """From a verb to the one that it stands for."""
+    small: frozenset[str] = frozenset({"times"})
+    """Words that make no difference."""
     mistakes: float = 0.0
     """Share of the answers, each pair for itself, that are turned round."""
 
@@ -200,4 +202,6 @@ class SameWords:
 
     def meaning(self, task: str) -> tuple[str, ...]:
         """What a task asks for."""
-        return tuple(self.synonyms.get(word, word) for word in task.split() if not word.isdigit() and word != "times")
+        return tuple(
+            self.synonyms.get(word, word) for word in task.split() if not word.isdigit() and word not in self.small
+        )

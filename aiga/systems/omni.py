@@ -26,13 +26,14 @@ from aiga.core.errors import UsageError, require
 from aiga.core.protocols import Info, Key
 from aiga.envs.branches import Branches
 from aiga.envs.chains import Attempts, Chains
-from aiga.envs.craftax import ITEMS, Craftax
-from aiga.envs.errands import MEANS, REPEATED, Errands, crafting, workshop
+from aiga.envs.craftax import Craftax
+from aiga.envs.errands import MEANS, REPEATED, SMALL, Errands, crafting, playing, workshop
+from aiga.envs.playroom import Playroom
 from aiga.fm.messages import FM
 from aiga.fm.offline import Offline
 from aiga.inspect.practice import learned, practised, spectrum, succeeded
 from aiga.judges import interestingness
-from aiga.judges.interestingness import OPEN, TASK, UNKNOWN, Ask, ByModel, SameWords, load, walk
+from aiga.judges.interestingness import OPEN, TASK, UNKNOWN, Ask, ByModel, SameWords, load, save, walk
 from aiga.learners.commands import Apprentice, Commands
 from aiga.learners.ppo import PPO
 from aiga.runs.claims import Claim
@@ -159,7 +160,7 @@ class Teacher(eqx.Module):
 
 
 def make(
-    world: Literal["toy", "craftax"] = "toy",
+    world: Literal["toy", "playroom", "craftax"] = "toy",
     setting: Literal["repeats", "compound", "synonyms"] = "repeats",
     curriculum: Literal["progress", "variance", "uniform"] = "progress",
     interesting: Literal["model", "answers", "oracle", "none"] = "model",
@@ -184,10 +185,11 @@ def make(
     *,
     fm: FM | None = None,
 ) -> Omni:
-    """A modelled learner of things that can each be asked for in eight ways, or a policy in Craftax-Classic.
+    """A modelled learner of things that can each be asked for in eight ways, or a policy that learns.
 
     Args:
-        world: `toy`: a modelled learner; `craftax`: PPO on fifteen achievements of Craftax-Classic (extra `craftax`).
+        world: `toy`: a modelled learner; `playroom`: PPO in a room of coloured things; `craftax`: PPO on fifteen
+            achievements of Craftax-Classic (extra `craftax`).
         setting: In Craftax, besides the fifteen: their repetitions; also their pairs; or also their synonyms.
         curriculum: Practise what changes, what succeeds half the time, or everything alike.
         interesting: What says which tasks are boring: a foundation model, answers of a file, an oracle, or nothing.
@@ -196,10 +198,10 @@ def make(
         dull: What the weight of a boring task is multiplied with.
         every: Steps after which the model is asked even if the same tasks succeed as before.
         theta: Below 0.5; the smaller, the more do changes of small success probabilities count.
-        impossible: Tasks that nothing fulfils; by default 600 in the toy, none in Craftax.
-        tries: At each task in an examination of the toy; in Craftax, how many attempts count as one.
-        share: Of episodes in Craftax that are examinations.
-        worlds: Played at once, in Craftax.
+        impossible: Tasks that nothing fulfils; by default 600 in the toy, else none.
+        tries: At each task in an examination of the toy; elsewhere, how many attempts count as one.
+        share: Of a policy's episodes that are examinations.
+        worlds: Played at once.
         length: Steps of each world between two updates.
         timeout: Steps for a command.
         horizon: Steps after which an episode is cut off.
@@ -213,18 +215,16 @@ def make(
     """
     _check(theta, tries, dull, mistakes, every)
     errands = _tasks(world, setting)
-    model = fm or Offline({TASK: SameWords(MEANS, mistakes)})
+    model = fm or Offline({TASK: SameWords(MEANS, SMALL, mistakes)})
     ask = _asked(interesting, model, world, setting, answers, errands)
     if world == "toy":
         nothing = 600 if impossible is None else impossible
         learner = Branches(Chains(impossible=nothing, tries=tries), variants=7)
     else:
         nothing = impossible or 0
-        env = Commands(
-            Craftax(horizon=horizon, survival=False), nothing, timeout, share,
-            needs=jnp.array(errands.needs([ITEMS.index(name) for name in errands.names], len(ITEMS))),
-            codes=jnp.array(errands.codes(nothing)), examine_impossible=False,
-        )  # fmt: skip
+        env = Playroom(horizon=horizon) if world == "playroom" else Craftax(horizon=horizon, survival=False)
+        needs, codes = jnp.array(errands.needs(env.items)), jnp.array(errands.codes(nothing))
+        env = Commands(env, nothing, timeout, share, needs=needs, codes=codes, examine_impossible=False)
         ppo = PPO(learning_rate, epochs=epochs, minibatches=minibatches, entropy=entropy, clip=0.2)
         learner = Apprentice(env, ppo, worlds, length, hidden, memory)
     kinds = (*errands.kinds, *("impossible",) * nothing)
@@ -236,11 +236,14 @@ def make(
 
 
 def _tasks(world: str, setting: str) -> Errands:
-    return workshop(6, 10) if world == "toy" else crafting(setting)
+    if world == "toy":
+        return workshop(6, 10)
+    return playing() if world == "playroom" else crafting(setting)
 
 
 WORLDS = {
     "toy": "a workshop, where things are made of simpler things",
+    "playroom": "a room with coloured balls, keys, boxes and doors",
     "craftax": "a survival game like Minecraft, where raw materials are collected and tools made of them",
 }
 """What the model is told of them."""
@@ -253,7 +256,7 @@ def _asked(interesting: str, model: FM, world: str, setting: str, answers: str, 
     if interesting == "model":
         return ByModel(model, WORLDS[world])
     if interesting == "answers":
-        if not answers and (world == "toy" or setting == "synonyms"):
+        if not answers and (world != "craftax" or setting == "synonyms"):
             raise UsageError("--interesting answers needs --answers FILE here: none come with these tasks.")
         return load(Path(answers) if answers else ANSWERS, errands.texts)
     return None
@@ -275,23 +278,53 @@ PAPER = {
 }  # fmt: skip
 """The settings of the authors' code, with Craftax-Classic for Crafter; 305 steps are 10⁷ of the environment."""
 
-CLAIM = Claim(
-    statement="Practising what is being learned and is interesting, a modelled learner learns more interesting tasks "
-    "than by learning progress alone.",
-    source="Zhang et al. 2023; the toy is ours, and a rule that compares words stands in for the model",
-    metric="omni/learned",
-    treatment={},
-    control={"interesting": "none"},
-    steps=200,
-    others={
-        "uniform": {"interesting": "none", "curriculum": "uniform"},
-        "p(1-p)": {"interesting": "none", "curriculum": "variance"},
-        "p(1-p) and interesting": {"curriculum": "variance"},
-        "oracle": {"interesting": "oracle"},
-        "1 % mistakes": {"mistakes": 0.01},
-    },
-    also=("omni/success", "omni/success_all", "omni/practised"),
+ALONE, UNIFORM, VARIANCE = (
+    {"interesting": "none", "curriculum": curriculum} for curriculum in ("progress", "uniform", "variance")
 )
+PLAYROOM = {"world": "playroom", "timeout": 24, "horizon": 128, "learning_rate": 3e-3}
+CLAIM = (
+    Claim(
+        statement="Practising what is being learned and is interesting, a modelled learner learns more interesting "
+        "tasks than by learning progress alone.",
+        source="Zhang et al. 2023; the toy is ours, and a rule that compares words stands in for the model",
+        metric="omni/learned",
+        treatment={},
+        control=ALONE,
+        steps=200,
+        others={
+            "uniform": UNIFORM,
+            "p(1-p)": VARIANCE,
+            "p(1-p) and interesting": {"curriculum": "variance"},
+            "oracle": {"interesting": "oracle"},
+            "1 % mistakes": {"mistakes": 0.01},
+        },
+        also=("omni/success", "omni/success_all", "omni/practised"),
+    ),
+    Claim(
+        statement="In a playroom, a policy that practises what is being learned and is interesting succeeds more often "
+        "at the interesting tasks than one that practises by learning progress alone.",
+        source="Zhang et al. 2023, with a playroom of ours for BabyAI, and the rule for the model",
+        metric="omni/success",
+        treatment=PLAYROOM,
+        control=PLAYROOM | ALONE,
+        steps=300,
+        others={
+            "uniform": PLAYROOM | UNIFORM,
+            "p(1-p)": PLAYROOM | VARIANCE,
+            "p(1-p) and interesting": PLAYROOM | {"curriculum": "variance"},
+        },
+        also=("omni/learned", "omni/success_all", "omni/right"),
+    ),
+)
+
+
+def export(run: Run, path: str | Path) -> None:
+    """Write what the model said in a run, for `--interesting answers`."""
+    save(Path(path), _told(run).texts, np.asarray(run.state.interest.known))
+
+
+def _told(run: Run) -> Errands:
+    return _tasks(run.options.get("world", "toy"), run.options.get("setting", "repeats"))
 
 
 def figures(run: Run) -> Iterable[Figure]:
@@ -309,14 +342,14 @@ def figures(run: Run) -> Iterable[Figure]:
     ]
 
 
-GREYS = {"repeat": "#9aa5b1", "synonym": "#b8c0c8", "compound": "#7b8794", "impossible": "#e4e7eb"}
+GREYS = {"repeat": "#9aa5b1", "colour": "#9aa5b1", "synonym": "#b8c0c8", "compound": "#7b8794", "impossible": "#e4e7eb"}
 
 
 def _opinions(run: Run) -> list[Figure]:
     """For each task because of which others are boring, how many and which."""
     graph = require("plotly.graph_objects", "report")
     by = np.asarray(run.state.interest.by)
-    texts = _tasks(run.options.get("world", "toy"), run.options.get("setting", "repeats")).texts
+    texts = _told(run).texts
     rows = [task for task in np.unique(by) if task != OPEN and (by == task).sum() > 1]
     if not rows:
         return []

@@ -91,7 +91,7 @@ def test_the_rule_compares_words_but_for_numbers_and_synonyms():
 @pytest.mark.parametrize(("mistakes", "boring"), [(0.0, 1), (1.0, 999), (0.1, pytest.approx(100, abs=30))])
 def test_the_rule_makes_as_many_mistakes_as_it_is_told(mistakes, boring):
     tasks = ("cut wood", *(f"cut stone of kind {'x' * i}" for i in range(1, 1000)))
-    assert len(SameWords({}, mistakes)(Random(0), ("cut wood", tasks)).boring) == boring
+    assert len(SameWords({}, mistakes=mistakes)(Random(0), ("cut wood", tasks)).boring) == boring
 
 
 def test_answers_are_read_as_they_were_written(tmp_path):

@@ -14,7 +14,7 @@ from aiga.judges.interestingness import OPEN, UNKNOWN
 from aiga.runs import loop, report
 from aiga.runs.events import Failed
 from aiga.selection.learning_progress import Progress
-from aiga.systems.omni import ANSWERS, Interest, figures, make
+from aiga.systems.omni import ANSWERS, Interest, export, figures, make
 from tests.fm_server import Server, cut, empty, fail, fields, filtered, length, malformed, said
 
 
@@ -160,7 +160,7 @@ def test_the_answers_that_come_with_craftax_call_the_repetitions_of_an_achieveme
     tasks, answers = crafting(), json.loads(ANSWERS.read_text())
     assert sorted(answers) == sorted(np.array(tasks.texts)[tasks.interesting])
     boring = {(given, task) for given, others in answers.items() for task in others}
-    right = {(tasks.texts[tasks.items[i]], tasks.texts[i]) for i in range(15, 105)}
+    right = {(tasks.texts[tasks.kinds.index(tasks.items[i])], tasks.texts[i]) for i in range(15, 105)}
     assert boring == right
 
 
@@ -175,6 +175,19 @@ def test_craftax_has_the_tasks_of_its_setting_and_a_policy_with_a_memory():
     )
     assert jax.tree.structure(after) == jax.tree.structure(learner)
     assert attempts.tried.shape == score.shape == numbers.shape
+
+
+def test_a_policy_learns_in_a_playroom(tmp_path):
+    """Two steps of a small one; and what the rule said of it can be given in its place."""
+    small = {"worlds": 4, "length": 8, "hidden": 8, "minibatches": 2, "timeout": 8, "horizon": 16}
+    run = loop.run("omni", steps=2, out=tmp_path / "run", world="playroom", **small)
+    assert {"success/go_to_ball", "probability/colour", "learner/steps", "episode/length"} <= run.latest().keys()
+    assert run.latest()["learner/steps"] == 64
+    export(run, tmp_path / "answers.json")
+    said = json.loads((tmp_path / "answers.json").read_text())
+    assert said
+    assert all(others == [] or given.split()[-1] in " ".join(others) for given, others in said.items())
+    make(world="playroom", interesting="answers", answers=str(tmp_path / "answers.json"))
 
 
 def test_the_report_shows_what_was_learned_practised_and_made_boring(tmp_path):
