@@ -14,7 +14,6 @@ import itertools
 import json
 import os
 import struct
-import threading
 from typing import Any, NamedTuple
 
 HEAD = struct.Struct(">cI")
@@ -80,6 +79,8 @@ class Line:
     """A program's line to us."""
 
     def __init__(self, pipes: Pipes) -> None:
+        import threading  # not above: who has imported it pays at each fork, a fifth of what a small program costs
+
         self._pipes = pipes
         self._numbers = itertools.count()
         self._found: dict[int, Any] = {}

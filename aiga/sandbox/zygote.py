@@ -42,6 +42,7 @@ def main() -> None:
     host = broker.Pipes(answers=_above(0), questions=_above(1))
     prepare(settings)
     pristine = condition()
+    standing = {folder: wipe.stands(folder) for folder in settings["writable"]}
     while condition() == pristine:
         broker.send(host.questions, broker.READY, b"")
         program = Program(_next_job(host), settings, host)
@@ -50,8 +51,8 @@ def main() -> None:
         broker.send(host.questions, broker.RESULT, json.dumps(program.result()).encode())
         if not settings["alone"]:
             return  # it may have left processes, which the pool ends now
-        for folder in settings["writable"]:
-            wipe.wipe(folder)
+        for folder, kept in standing.items():
+            wipe.wipe(folder, kept)
 
 
 def _above(fd: int) -> int:
@@ -76,8 +77,6 @@ def prepare(settings: dict[str, Any]) -> None:
     for name, fd in (("stdout", 1), ("stderr", 2)):
         raw = io.FileIO(fd, "w", closefd=False)
         setattr(sys, name, io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True))
-    for folder in settings["writable"]:
-        wipe.wipe(folder)
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1):  # what we have to say at the end is for the pool's log
         os.dup2(nothing, fd)

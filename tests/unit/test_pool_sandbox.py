@@ -255,7 +255,7 @@ def test_cancelling_ends_the_program(best):
             await asyncio.sleep(60)
 
         task = asyncio.create_task(best.call("from broker import ask\ndef main(): ask(1)", serve=serve))
-        await asked.wait()
+        await asyncio.wait([task, asyncio.create_task(asked.wait())], return_when=asyncio.FIRST_COMPLETED)
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
