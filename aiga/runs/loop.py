@@ -114,6 +114,8 @@ def run(
     if steps is None and minutes is None and preset == "laptop":
         minutes = LAPTOP_MINUTES
     limits = Limits(_positive("steps", steps), _positive("minutes", minutes))
+    kind, _, place = fm.partition(":")
+    fm = f"replay:{Path(place).resolve()}" if kind == "replay" else fm  # so that it is resumed from anywhere
     asked = Asked(fm, embedder, budget, budget_tokens, budget_calls, budget_evaluations, unsafe_no_sandbox)
     wanted = catalogue.resources(module.make)
     asked.check(system, wanted)

@@ -69,6 +69,7 @@ class Outside:
         self.level: str | None = None
         self.budget = Budget(asked.caps, spent=spent(before))
         self._asked, self._texts = asked, KeptTexts()
+        self._source = replayed(asked.fm)
         makers = {
             "fm": self._model,
             "embedder": self._embedder,
@@ -92,32 +93,26 @@ class Outside:
         await self.budget.settle()
 
     def _model(self) -> FM | None:
-        kind, _, place = self._asked.fm.partition(":")
         if self._asked.fm == "offline":
             return None
-        if kind == "replay":
-            source = Run(place)
-            if source.manifest["model"] is None:
-                raise UsageError(f"{place} was made without a model: give the directory of a run that used one.")
-            name = source.manifest["outside"]["fm"]
-            self.model = f"{name}, replayed from {place}"
-            return self._connected(name, source)
-        self.model = self._asked.fm
-        return self._connected(self._asked.fm)
-
-    def _connected(self, name: str, source: Run | None = None) -> FM:
+        name = self._asked.fm
+        if self._source is not None:
+            name = self._source.manifest["outside"]["fm"]
+        self.model = name if self._source is None else f"{name}, replayed from {self._source.directory}"
         from aiga.fm import client
 
-        calls, replay = KeptCalls(self, source), source is not None
-        return client.connect(name, calls=calls, meter=self.budget, replay=replay, say=lambda text: self.say(text))
+        return client.connect(name, **self._told())
 
     def _embedder(self) -> Embedder:
         from aiga.fm import embed
 
         name = self._asked.embedder
-        if name == "local":
-            return embed.local()
-        return embed.connect(name, calls=KeptCalls(self), meter=self.budget)
+        return embed.local() if name == "local" else embed.connect(name, **self._told())
+
+    def _told(self) -> dict[str, Any]:
+        """What a client is given besides its name; a replay asks nobody, neither for words nor for vectors."""
+        calls, replay = KeptCalls(self, self._source), self._source is not None
+        return {"calls": calls, "meter": self.budget, "replay": replay, "say": lambda text: self.say(text)}
 
     def _sandbox(self) -> Sandbox:
         from aiga.sandbox import ladder
@@ -264,6 +259,18 @@ class Journal:
     def put(self, step: int, candidate: int) -> None:
         if self._outside.store is not None:
             self._outside.store.append("orders", (step, candidate))
+
+
+def replayed(name: str) -> Run | None:
+    """The run whose answers `replay:DIR` gives again: that of DIR, or the one that it gave again itself."""
+    kind, _, place = name.partition(":")
+    if kind != "replay":
+        return None
+    run = Run(Path(place).resolve())
+    before = run.manifest.get("outside", {}).get("fm", "offline")
+    if before == "offline":
+        raise UsageError(f"{place} was made without a model: give the directory of a run that used one.")
+    return replayed(before) or run
 
 
 def spent(run: Run | None) -> Caps:

@@ -64,6 +64,8 @@ def test_another_run_can_be_replayed_without_a_network_and_a_miss_is_loud(server
     again = run(TOY, steps=2, out=tmp_path / "again", fm=f"replay:{first.directory}")
     assert again.metric("toy/said").values.tolist() == first.metric("toy/said").values.tolist()
     assert again.cost()["usd"] == 0
+    third = run(TOY, steps=2, out=tmp_path / "third", fm=f"replay:{again.directory}")
+    assert third.metric("toy/said").values.tolist() == first.metric("toy/said").values.tolist()
     with pytest.raises(UsageError, match="toy/ask"):
         run(TOY, steps=2, seed=1, out=tmp_path / "other", fm=f"replay:{first.directory}")
     assert dict(server.requests) == asked
