@@ -193,7 +193,7 @@ class Qdhf(eqx.Module):
         high = jnp.where(occupied[:, None], places, -jnp.inf).max(axis=0)
         view = View(projection, low, jnp.maximum(high, low + 1e-6))
         view = self.world.truth if self.descriptor == "truth" else view
-        archive = rebuilt(state.archive, self._grid(take(state.archive.genomes, 0), parents=1), view.of(features))
+        archive = state.archive.sorted_into(state.archive.cells, view.of(features))
         learned = Learned(accuracy, epochs, state.archive.size - archive.size)
         return state._replace(archive=archive, view=view, learned=learned)
 
@@ -247,14 +247,6 @@ class Qdhf(eqx.Module):
         nobody = jnp.full((self.founders, 1, 2), NOBODY[0])
         fitness = state.archive.fitness[rows]
         return {"founders": Born(identities(0, self.founders), nobody, "random", kept, fitness)}
-
-
-def rebuilt(archive: Grid, empty: Grid, descriptor: Float[Array, "cells d"]) -> Grid:
-    """The elites of an archive, with their identities, in the cells of other descriptors; the best of a cell stays."""
-    moved, placement = empty.place(archive.genomes, Evaluation(archive.fitness, descriptor), archive.parents)
-    to = jnp.where(placement.status > 0, placement.cell, empty.cells.count)
-    identity = empty.identity.at[to].set(archive.identity, mode="drop")
-    return eqx.tree_at(lambda grid: (grid.identity, grid.births), moved, (identity, archive.births))
 
 
 def different(key: Key, n: int, size: Int[Array, ""]) -> Int[Array, "{n} 3"]:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from aiga.archives.bins import BinCells
-from aiga.archives.grid import Grid
+from aiga.archives.grid import Grid, GridCells
 from aiga.core.errors import UsageError
 from aiga.core.protocols import Evaluation
 
@@ -61,3 +61,17 @@ def test_elites_are_sorted_anew_into_other_cells_with_their_identities():
 def test_edges_that_do_not_rise_are_refused(edges):
     with pytest.raises(UsageError, match="two or more rising edges"):
         BinCells.between(edges)
+
+
+def test_elites_sorted_by_another_descriptor_keep_the_best_of_each_cell_with_its_identity():
+    cells = GridCells((0.0,), (1.0,), (4,))
+    empty = Grid.empty(jnp.zeros(1), cells, parents=1)
+    genomes, fitness = jnp.array([[1.0], [2.0], [3.0]]), jnp.array([1.0, 3.0, 2.0])
+    archive, _ = empty.add(genomes, Evaluation(fitness, jnp.array([[0.1], [0.4], [0.9]])))
+    moved = archive.sorted_into(cells, jnp.array([[0.9], [0.9], [0.5], [0.2]]))
+    # cells 0 and 1 (identities 0 and 1) go to cell 3; cell 2 was empty; cell 3 (identity 2) goes to cell 0
+    assert moved.fitness.tolist() == [2.0, -np.inf, -np.inf, 3.0]
+    assert moved.genomes[jnp.array([0, 3])].tolist() == [[3.0], [2.0]]
+    assert moved.identity.tolist() == [[0, 2], [-1, -1], [-1, -1], [0, 1]]
+    assert int(moved.size) == 2
+    assert int(moved.births) == int(archive.births) == 1

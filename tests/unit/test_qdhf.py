@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 from terminal import person
 
-from aiga.archives.grid import Grid, GridCells
 from aiga.core.errors import UsageError
-from aiga.core.protocols import Evaluation
 from aiga.judges.human import append
 from aiga.runs import loop, report
 from aiga.systems import qdhf
-from aiga.systems.qdhf import different, make, maps, principal, rebuilt
+from aiga.systems.qdhf import different, make, maps, principal
 
 SMALL = {"iterations": 20, "batch": 16, "founders": 20, "cells": 100, "questions": 8}
 KEY = 5
@@ -50,20 +48,6 @@ def test_principal_components_are_of_the_counted_rows():
     outlier = jnp.array([[0.0, 0, 1000]])
     found = principal(jnp.concatenate([wide, outlier]), jnp.arange(7) < 6)
     assert np.allclose(np.abs(found), [[0, 1], [1, 0], [0, 0]], atol=1e-5)
-
-
-def test_a_rebuilt_archive_keeps_the_best_of_each_cell_with_its_identity():
-    cells = GridCells((0.0,), (1.0,), (4,))
-    empty = Grid.empty(jnp.zeros(1), cells, parents=1)
-    genomes, fitness = jnp.array([[1.0], [2.0], [3.0]]), jnp.array([1.0, 3.0, 2.0])
-    archive, _ = empty.add(genomes, Evaluation(fitness, jnp.array([[0.1], [0.4], [0.9]])))
-    moved = rebuilt(archive, empty, jnp.array([[0.9], [0.9], [0.5], [0.2]]))
-    # cells 0 and 1 (identities 0 and 1) go to cell 3; cell 2 was empty; cell 3 (identity 2) goes to cell 0
-    assert moved.fitness.tolist() == [2.0, -np.inf, -np.inf, 3.0]
-    assert moved.genomes[jnp.array([0, 3])].tolist() == [[3.0], [2.0]]
-    assert moved.identity.tolist() == [[0, 2], [-1, -1], [-1, -1], [0, 1]]
-    assert int(moved.size) == 2
-    assert int(moved.births) == int(archive.births) == 1
 
 
 def test_the_elites_span_the_unit_square_of_a_descriptor_that_was_just_learned():
