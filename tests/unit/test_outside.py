@@ -11,7 +11,7 @@ from aiga.core.texts import hexadecimal
 from aiga.runs import report
 from aiga.runs.loop import resume, run
 from aiga.runs.record import Run
-from tests.fm_server import Server, empty, said, text
+from tests.fm_server import Server, fail, said, text
 
 TOY = str(Path(__file__).parents[1] / "toys" / "asker.py")
 PRICED = "openai:gpt-4o-mini"
@@ -80,11 +80,11 @@ def test_a_budget_stops_the_run_cleanly_and_a_larger_one_lets_it_go_on(server, t
 
 
 def test_what_is_under_way_when_a_run_ends_is_waited_for_and_kept(server, tmp_path):
-    server.script = lambda request: text("late", delay=0.3, usage=(10, 1)) if "1" in said(request) else empty()
-    with pytest.raises(Exception, match="says nothing"):
+    server.script = lambda request: text("late", delay=0.3, usage=(10, 1)) if "1" in said(request) else fail(400)
+    with pytest.raises(Exception, match="400"):
         run(TOY, steps=1, out=tmp_path / "run", fm=PRICED, second="question 1")
     done = Run(tmp_path / "run")
-    assert sorted(call["outcome"] for call in done.calls())[-1] == "ok"
+    assert [call["outcome"] for call in done.calls()] == ["rejected", "ok"]
     assert done.cost()["tokens"] == server.tokens_in + server.tokens_out
 
 
@@ -97,11 +97,11 @@ def test_a_budget_of_dollars_is_never_passed(server, tmp_path):
 
 
 def test_failed_candidates_stop_nothing_but_what_a_system_does_not_catch(server, tmp_path):
-    server.script = lambda request: empty()
-    with pytest.raises(Exception, match="says nothing"):
+    server.script = lambda request: fail(400)
+    with pytest.raises(Exception, match="400"):
         run(TOY, steps=1, out=tmp_path / "run", fm=PRICED)
     assert Run(tmp_path / "run").status == "failed"
-    assert {call["outcome"] for call in Run(tmp_path / "run").calls()} == {"empty"}
+    assert {call["outcome"] for call in Run(tmp_path / "run").calls()} == {"rejected"}
 
 
 def test_prompts_and_replies_are_in_the_report_escaped_and_exported(server, tmp_path, capsys):
