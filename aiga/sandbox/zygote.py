@@ -68,6 +68,8 @@ def _next_job(host: Any) -> dict[str, Any]:
 
 def prepare(settings: dict[str, Any]) -> None:
     """What is done once, for all programs."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # whoever started us may have ignored them (nohup, &)
+        signal.signal(number, signal.SIG_DFL)
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_DUMPABLE, 0)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
