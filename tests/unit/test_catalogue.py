@@ -29,8 +29,9 @@ def own(tmp_path):
 
     yield write
     sys.path[:] = before
-    for path in tmp_path.glob("*.py"):
-        sys.modules.pop(path.stem, None)
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 def test_entries_come_from_the_text_of_a_file_that_is_not_imported(tmp_path, monkeypatch):
