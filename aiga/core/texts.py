@@ -20,6 +20,28 @@ class Texts(Protocol):
     def get(self, name: Name) -> str: ...
 
 
+@runtime_checkable
+class Finished(Protocol):
+    """Keeps what was finished and cannot be had again for nothing, so that a resumed run does not do it twice."""
+
+    def get(self, key: str) -> str | None: ...
+
+    def put(self, key: str, text: str) -> None: ...
+
+
+class Recent:
+    """What was finished, for as long as this object lives: what a system uses that is not run by the loop."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+
+    def get(self, key: str) -> str | None:
+        return self._texts.get(key)
+
+    def put(self, key: str, text: str) -> None:
+        self._texts[key] = text
+
+
 class Memory:
     """Texts for as long as this process lives: what a system uses that is not run by the loop."""
 

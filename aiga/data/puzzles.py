@@ -9,7 +9,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from aiga.core.errors import UsageError
 
@@ -17,6 +17,7 @@ READ = 6_000
 """Characters at the end of an answer that are searched: the time it takes grows with their square."""
 
 Kind = Literal["number", "grid", "choice", "span"]
+T = TypeVar("T")
 
 
 class Task(NamedTuple):
@@ -42,16 +43,16 @@ class Sizes(NamedTuple):
     report: int
 
 
-class Sealed:
-    """The tasks of a report: to be opened once a choice is fixed, and never for two choices.
+class Sealed(Generic[T]):
+    """The tasks of a report, or their names: to be opened once a choice is fixed, and never for two choices.
 
     The best of many on the report's own tasks is not what it seems, hence this seal.
     """
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
+    def __init__(self, tasks: Sequence[T]) -> None:
         self._tasks, self._choice = tuple(tasks), None
 
-    def open(self, choice: str) -> tuple[Task, ...]:
+    def open(self, choice: str) -> tuple[T, ...]:
         """The tasks, for what was chosen (its code, or the id of it) without having seen them."""
         if self._choice not in (None, choice):
             raise UsageError(
@@ -66,7 +67,7 @@ class Splits(NamedTuple):
 
     search: tuple[Task, ...]
     select: tuple[Task, ...]
-    report: Sealed
+    report: Sealed[Task]
 
 
 def split(tasks: Sequence[Task], sizes: Sizes, seed: int, source: str = "the source") -> Splits:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from aiga.core.errors import UsageError
 
 SYSTEMS = Path(__file__).parent.parent / "systems"
-RESOURCES = frozenset({"budget", "embedder", "fm", "journal", "pool", "sandbox", "texts"})
+RESOURCES = frozenset({"approval", "budget", "embedder", "finished", "fm", "journal", "pool", "sandbox", "texts"})
 """Parameters of a `make` that the run provides; they are no options."""
 
 

@@ -20,6 +20,7 @@ from aiga.fm.cache import Call
 from aiga.fm.messages import FM, Embedder
 from aiga.runs.record import Run
 from aiga.runs.store import Store, connect_to_read
+from aiga.safety.approval import Auto
 from aiga.safety.budget import Budget, Caps
 from aiga.sandbox.protocol import USUAL, Limits, Result, Sandbox, Serve
 
@@ -77,6 +78,8 @@ class Outside:
             "texts": lambda: self._texts,
             "budget": lambda: self.budget,
             "journal": lambda: Journal(self),
+            "finished": lambda: KeptFinished(self),
+            "approval": Auto,
         }
         self.resources = {name: make() for name, make in makers.items() if name in wanted}
 
@@ -91,6 +94,14 @@ class Outside:
         if held.calls or held.evaluations:
             self.say("waiting for what is under way")
         await self.budget.settle()
+
+    def look_up(self, query: str, key: str) -> tuple[Any, ...] | None:
+        """What was kept under a key: of this run, else of the one that it gives again."""
+        row = None if self.store is None else self.store.look_up(query, key)
+        if row is None and self._source is not None:
+            with closing(connect_to_read(self._source.directory)) as database:
+                row = database.execute(query, (key,)).fetchone()
+        return row
 
     def _model(self) -> FM | None:
         if self._asked.fm == "offline":
@@ -111,7 +122,7 @@ class Outside:
 
     def _told(self) -> dict[str, Any]:
         """What a client is given besides its name; a replay asks nobody, neither for words nor for vectors."""
-        calls, replay = KeptCalls(self, self._source), self._source is not None
+        calls, replay = KeptCalls(self), self._source is not None
         return {"calls": calls, "meter": self.budget, "replay": replay, "say": lambda text: self.say(text)}
 
     def _sandbox(self) -> Sandbox:
@@ -146,16 +157,11 @@ class Refusing:
 class KeptCalls:
     """The calls of a run, as the model's client keeps and finds them."""
 
-    def __init__(self, outside: Outside, source: Run | None = None) -> None:
-        self._outside, self._source = outside, source
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
 
     def get(self, key: str) -> Call | None:
-        query = f"{CALL} WHERE key = ? AND final"
-        store = self._outside.store
-        row = None if store is None else store.look_up(query, key)
-        if row is None and self._source is not None:
-            with closing(connect_to_read(self._source.directory)) as database:
-                row = database.execute(query, (key,)).fetchone()
+        row = self._outside.look_up(f"{CALL} WHERE key = ? AND final", key)
         return None if row is None else Call(*row)
 
     def put(self, call: Call) -> None:
@@ -259,6 +265,21 @@ class Journal:
     def put(self, step: int, candidate: int) -> None:
         if self._outside.store is not None:
             self._outside.store.append("orders", (step, candidate))
+
+
+class KeptFinished:
+    """What agents finished, whose work no other table holds: what they asked models and programs has its own."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+
+    def get(self, key: str) -> str | None:
+        row = self._outside.look_up("SELECT text FROM finished WHERE key = ?", key)
+        return None if row is None else row[0]
+
+    def put(self, key: str, text: str) -> None:
+        if self._outside.store is not None:
+            self._outside.store.append("finished", (key, text))
 
 
 def replayed(name: str) -> Run | None:

@@ -3,8 +3,9 @@
 `run.json` says what was run; `run.sqlite` (WAL: others read it while it is written) holds metrics, lineage, events and
 blobs; `checkpoint.npz` holds the state, and the one before it is kept.  A row is committed within a second or so of
 its step; a checkpoint is written after the rows of its steps are on disk, so a resumed run drops the rows beyond its
-checkpoint and writes them again.  What the world outside said (calls of models, results of programs, the order in which
-they came) is committed at once and never dropped: a resumed run is told the same.  Reading is `aiga.runs.record`.
+checkpoint and writes them again.  What the world outside said (calls of models, results of programs, what agents
+finished, what a person allowed, the order in which answers came) is committed at once and never dropped: a resumed run
+is told the same.  Reading is `aiga.runs.record`.
 """
 
 import contextlib
@@ -46,6 +47,7 @@ CREATE TABLE IF NOT EXISTS calls (key TEXT, attempt INTEGER, task TEXT, model TE
 CREATE INDEX IF NOT EXISTS calls_by_key ON calls (key);
 CREATE TABLE IF NOT EXISTS programs (key TEXT UNIQUE, outcome TEXT, result TEXT, seconds REAL, time REAL);
 CREATE TABLE IF NOT EXISTS orders (step INTEGER PRIMARY KEY, candidate INTEGER);
+CREATE TABLE IF NOT EXISTS finished (key TEXT PRIMARY KEY, text TEXT, time REAL);
 """
 
 

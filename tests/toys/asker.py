@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from aiga.core.texts import Memory
+from aiga.core.texts import Memory, Recent
 from aiga.fm.messages import Message
 from aiga.fm.offline import Offline
 
@@ -24,8 +24,8 @@ class Asked(NamedTuple):
 class Asker:
     """Asks the model, and doubles the length of what it says in the sandbox, if it has one."""
 
-    def __init__(self, fm, sandbox, texts, second):
-        self.fm, self.sandbox, self.texts, self.second = fm, sandbox, texts, second
+    def __init__(self, fm, sandbox, texts, second, finished):
+        self.fm, self.sandbox, self.texts, self.second, self.finished = fm, sandbox, texts, second, finished
 
     def init(self, key):
         return Asked(np.zeros((), int), np.zeros(16, np.uint8))
@@ -39,11 +39,18 @@ class Asker:
         replies = await asyncio.gather(*calls)
         length = len(replies[1].text)
         doubled = (await self.sandbox.call(PROGRAM, arguments=[length])).value if self.sandbox else 2 * length
-        info = {"toy/said": replies[0].text, "toy/doubled": doubled, "toy/cached": sum(r.cached for r in replies)}
+        task, before = f"step {int(state.replies)}", self.finished.get(f"step {int(state.replies)}")
+        self.finished.put(task, before or replies[0].text)
+        info = {
+            "toy/before": before or "",
+            "toy/said": replies[0].text,
+            "toy/doubled": doubled,
+            "toy/cached": sum(r.cached for r in replies),
+        }
         return Asked(state.replies + 2, self.texts.put(replies[1].text)), info
 
 
-def make(programs: bool = False, second: str = "", *, fm=None, sandbox=None, texts=None):
+def make(programs: bool = False, second: str = "", *, fm=None, sandbox=None, texts=None, finished=None):
     """Ask.
 
     Args:
@@ -51,7 +58,7 @@ def make(programs: bool = False, second: str = "", *, fm=None, sandbox=None, tex
         second: The second question, if it is not the first again.
     """
     fm = fm or Offline({"toy/ask": lambda random, facts: f"grammar {random.random():.3f}"})
-    return Asker(fm, sandbox if programs else None, texts or Memory(), second)
+    return Asker(fm, sandbox if programs else None, texts or Memory(), second, finished or Recent())
 
 
 PAPER: dict[str, Any] = {}

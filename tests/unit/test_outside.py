@@ -58,6 +58,18 @@ def test_steps_that_are_taken_again_are_told_the_same_for_free(server, tmp_path)
     assert done.cost()["calls"] == 8
 
 
+def test_what_was_finished_is_known_to_steps_that_are_taken_again_and_to_a_replay(server, tmp_path):
+    done = run(TOY, steps=2, out=tmp_path / "run", fm=PRICED)
+    assert done.metric("toy/before").values.tolist() == ["", ""]
+    again = run(TOY, steps=2, out=tmp_path / "again", fm=f"replay:{done.directory}")
+    for name in ("checkpoint.npz", "checkpoint.previous.npz"):
+        (done.directory / name).unlink(missing_ok=True)
+    done = resume(done.directory, steps=3)
+    said = done.metric("toy/said").values.tolist()
+    assert done.metric("toy/before").values.tolist() == [*said[:2], ""]
+    assert again.metric("toy/before").values.tolist() == said[:2]
+
+
 def test_another_run_can_be_replayed_without_a_network_and_a_miss_is_loud(server, tmp_path):
     first = run(TOY, steps=2, out=tmp_path / "first", fm=PRICED)
     asked = dict(server.requests)
