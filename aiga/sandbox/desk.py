@@ -23,10 +23,12 @@ class Desk:
         self._answers: set[asyncio.Task[None]] = set()
 
     def ask(self, payload: bytes) -> None:
-        """A question has come; ValueError or RecursionError: it is none."""
+        """A question has come; ValueError or RecursionError: it is none, or one too many."""
         number, request = payload[: broker.NUMBER.size], json.loads(payload[broker.NUMBER.size :])
         if len(number) < broker.NUMBER.size:
             raise ValueError("a question without a number.")
+        if len(self._answers) == broker.MOST_OPEN:
+            raise ValueError("more open questions than are allowed.")
         if not self._answers:
             self._stop()
         answer = asyncio.create_task(self._answer(number, request))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aiga.core.errors import UsageError
-from aiga.sandbox import bubblewrap, commands, container, folders, ladder, landlock, launch, seccomp, trial
+from aiga.sandbox import broker, bubblewrap, commands, container, folders, ladder, landlock, launch, seccomp, trial
 from aiga.sandbox.protocol import Limits, Sandbox
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the rungs are Linux's")
@@ -252,6 +252,26 @@ def test_the_clock_stands_while_we_answer_and_bad_questions_are_forged(name):
     assert asyncio.run(commands.run(rung, ["python", "-c", once], files={}, limits=brief, serve=slow)).outcome == "ok"
     forge = "import os\nos.write(int(os.environ['AIGA_BROKER'].split(',')[1]), b'x' * 100)\nimport time\ntime.sleep(60)"
     assert asyncio.run(commands.run(rung, ["python", "-c", forge], files={}, serve=slow)).outcome == "forged"
+
+
+@linux
+@pytest.mark.parametrize("name", ladder.RUNGS)
+def test_a_program_cannot_leave_us_with_more_questions_than_are_allowed(name):
+    flood = """
+import json, os, struct
+_, questions = map(int, os.environ["AIGA_BROKER"].split(","))
+for number in range(1000):
+    payload = struct.pack(">I", number) + json.dumps("x" * 1000).encode()
+    os.write(questions, struct.pack(">cI", b"?", len(payload)) + payload)
+"""
+    asked = []
+
+    async def never(question):
+        asked.append(question)
+        await asyncio.sleep(60)
+
+    result = asyncio.run(commands.run(usable(name), ["python", "-c", flood], files={}, serve=never))
+    assert (result.outcome, len(asked) <= broker.MOST_OPEN) == ("forged", True)
 
 
 @linux
