@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aiga.core.errors import UsageError
-from aiga.sandbox import bubblewrap, commands, container, landlock, trial
+from aiga.sandbox import bubblewrap, commands, container, landlock, launch, trial
 from aiga.sandbox.launch import Launch, Rung
 from aiga.sandbox.pool import Pool
 from aiga.sandbox.protocol import USUAL, Limits, Result, Serve
@@ -81,6 +81,7 @@ def best() -> Confined:
 def _confined(name: str) -> Confined:
     found = list(examine(name))
     if found and found[-1].rung:
+        launch.sweep()
         return Confined(found[-1].rung)
     words = "; ".join(f"{finding.name}: {finding.fault}" for finding in found) or f"{VARIABLE}=none"
     raise UsageError(f"no sandbox holds programs here ({words}): {MEND}.")

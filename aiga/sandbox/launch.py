@@ -16,6 +16,7 @@ from aiga.sandbox.protocol import Limits
 from aiga.sandbox.wipe import wipe
 
 OPEN_FILES = 128
+PREFIX = "aiga-sandbox-"
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32")
 """What programs and their libraries are made of."""
 SETTINGS = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
@@ -94,7 +95,7 @@ def interpreter() -> list[Path]:
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
     """An empty folder for one program, deleted at the end; made by root, it belongs to a user that nobody else is."""
-    folder = Path(tempfile.mkdtemp(prefix="aiga-sandbox-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{_namespace()}-{os.getpid()}-"))
     try:
         if os.getuid() == 0:
             user = stranger()
@@ -103,6 +104,32 @@ def private_folder() -> Iterator[Path]:
     finally:
         wipe(str(folder))
         folder.rmdir()
+
+
+def sweep() -> None:
+    """Remove the folders of processes that were killed before they could; what they ran has ended with them."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}{_namespace()}-*-*"):
+        number = folder.name.split("-")[-2]
+        with contextlib.suppress(OSError):  # another user's
+            if number.isdigit() and not _alive(int(number)):
+                wipe(str(folder))
+                folder.rmdir()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _namespace() -> int:
+    """Where process numbers are ours; a folder may be seen from several places, such as containers."""
+    place = Path("/proc/self/ns/pid")
+    return place.stat().st_ino if place.exists() else 0
 
 
 def stranger() -> int:

@@ -5,7 +5,9 @@ import json
 import os
 import secrets
 import struct
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -330,3 +332,16 @@ def test_roots_programs_are_a_user_of_their_own():
     results = [asyncio.run(commands.run(rung, ["id", "-u"], files={})) for _ in range(2)]
     assert len({"0", *(result.stdout.strip() for result in results)}) == 3
     assert rung.level == bubblewrap.rung().level
+
+
+@linux
+def test_folders_of_killed_processes_are_removed_and_no_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code = "import os, sys, tempfile; from aiga.sandbox import launch; tempfile.tempdir = sys.argv[1]\n"
+    code += "with launch.private_folder() as folder:\n    (folder / 'left').touch(); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    (tmp_path / f"{launch.PREFIX}mine").mkdir()
+    with launch.private_folder() as living:
+        assert len(list(tmp_path.iterdir())) == 3
+        launch.sweep()
+        assert set(tmp_path.iterdir()) == {living, tmp_path / f"{launch.PREFIX}mine"}
