@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from aiga.core.errors import UsageError
-from aiga.data.images import FILE, digits, draw, points, shrunk
+from aiga.data.images import FILE, digits, draw, shrunk
+from aiga.data.strokes import points
 
 
 def accuracy(images):
