@@ -56,6 +56,14 @@ class Memory:
         return self._texts[np.asarray(name).tobytes()]
 
 
+def visible(text: str) -> str:
+    """A text of unknown origin, with every letter that steers a terminal or turns the direction of reading written out.
+
+    Line feeds and tabs stay; ESC becomes `\\x1b`, a right-to-left override `\\u202e`.
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
 def digest(data: bytes) -> Name:
     """The name of some content: half of its SHA-256."""
     return np.frombuffer(hashlib.sha256(data).digest()[:16], np.uint8)

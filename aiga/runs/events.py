@@ -50,6 +50,10 @@ class Rejected(NamedTuple):
 
     id: tuple[int, int]
     reason: str
+    parent: tuple[int, int] | None = None
+    """Whose child it was, where it had one."""
+    blob: str | None = None
+    """The id of its text, where that is kept."""
 
 
 class Transferred(NamedTuple):
