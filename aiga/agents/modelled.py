@@ -38,6 +38,7 @@ SHARES: Mapping[str, Mapping[str, float]] = {
     "controlling": {"reading": 0.0, "finding": 0.0, "writing": 0.2, "checking": 0.8, "choosing": 0.0},
 }
 """What the tasks of each domain ask for."""
+USUAL = Sizes(60, 100, 200)
 STEEPNESS, DIFFICULTY, SPREAD = 6.0, 0.4, 0.25
 KEPT, APT = (0.325, 0.8), (0.1, 0.7)
 """Probabilities that a changed agent can still edit, and that a change is apt, for a skill of 0 and of 1."""
@@ -52,7 +53,7 @@ class Modelled:
         *,
         files: Literal[1, 2] = 1,
         seed: int = 0,
-        sizes: Sizes = Sizes(60, 100, 200),
+        sizes: Sizes = USUAL,
     ) -> None:
         self.needs, self.files = needs, files
         self.rules = settings.drawn(seed)

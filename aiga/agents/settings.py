@@ -58,7 +58,7 @@ class Rule(NamedTuple):
     """Parts of which none is there."""
 
 
-ABILITIES = ("reading", "finding", "writing", "checking", "choosing")
+ABILITIES: tuple[str, ...] = ("reading", "finding", "writing", "checking", "choosing")
 RULES = (
     Rule("reading", 0.6, ("VIEW=lines", "viewer")),
     Rule("reading", -0.3, ("VIEW=lines",), ("viewer",)),
