@@ -15,9 +15,7 @@ import contextlib
 import csv
 import hashlib
 import json
-import os
 import sys
-import termios
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -29,12 +27,11 @@ from rich.console import Console
 from rich.panel import Panel
 
 from aiga.core.errors import UsageError
+from aiga.core.keyboard import QUIT, attended, key, keys
 from aiga.judges.pictures import drawing, page
 
 ANSWERS = {"A": 1, "B": -1, "skip": 0}
 KEYS = {"a": "A", "b": "B", "s": "skip"}
-QUIT = ("q", "\x03", "\x04", "")
-"""Also Ctrl-C, Ctrl-D, and a terminal that has gone."""
 
 
 class Questions(NamedTuple):
@@ -96,12 +93,12 @@ def at_terminal(path: Path) -> Judge:
     async def judge(questions: Questions) -> Int[np.ndarray, " n"]:
         given, names = read(path), questions.names
         missing = [i for i, name in enumerate(names) if name not in given]
-        if missing and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if missing and not attended():
             raise UsageError(
                 f"question {names[missing[0]]} is for a person, and this is no interactive terminal: go on in one with "
                 f"`aiga resume`, or answer in a file with --judge file --answers {path}."
             )
-        with _keys() if missing else contextlib.nullcontext():
+        with keys() if missing else contextlib.nullcontext():
             for turn, i in enumerate(missing):
                 _show(questions, i, f"question {turn + 1} of {len(missing)}")
                 answer = _pressed()
@@ -196,22 +193,8 @@ def _show(questions: Questions, i: int, title: str) -> None:
 def _pressed() -> str | None:
     """The answer of the next key that means something; None: the person wants to stop."""
     while True:
-        key = os.read(sys.stdin.fileno(), 1).decode(errors="replace").lower()
-        if key in QUIT:
+        pressed = key()
+        if pressed in QUIT:
             return None
-        if key in KEYS:
-            return KEYS[key]
-
-
-@contextlib.contextmanager
-def _keys() -> Iterator[None]:
-    """Keys are read one by one, unseen, Ctrl-C as well; what was typed before is not lost."""
-    descriptor = sys.stdin.fileno()
-    before = termios.tcgetattr(descriptor)
-    during = termios.tcgetattr(descriptor)
-    during[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG)
-    termios.tcsetattr(descriptor, termios.TCSANOW, during)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(descriptor, termios.TCSANOW, before)
+        if pressed in KEYS:
+            return KEYS[pressed]
