@@ -18,7 +18,7 @@ from aiga.runs.report import FAINT, INK
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 1080, 24, 44, 44, 40
 """Of the picture and its margins: pixels."""
-LANES = (34.0, 10.0)
+LANES = (34.0, 12.0)
 """The highest and the lowest distance of two lines."""
 HIGH = 700
 """Of the tree, while lines may come nearer."""
@@ -74,7 +74,7 @@ def drawn(members: Sequence[Member], lost: Sequence[Lost], marked: Sequence[int]
     count = 1 + max(lanes.values())
     apart = min(max(HIGH / count, LANES[1]), LANES[0])
     last = max(found.step for found in (*members, *lost))
-    places = {m.id: Place(along(m.step, last), TOP + apart * (lanes[m.id] + 0.5), radius(m, members)) for m in members}
+    places = {m.id: Place(along(m.step, last), TOP + apart * (lanes[m.id] + 0.5), min(radius(m, members), 0.42 * apart)) for m in members}
     bottom = TOP + apart * count
     scores = [m.score for m in members if not isnan(m.score)] or [0.0]
     low, high = min(scores), max(scores)

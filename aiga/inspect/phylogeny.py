@@ -81,8 +81,8 @@ def tree(run: Run, measured: Measures | None = None, chosen: int | None = None) 
     end = f"the line to {name(marked[-1])}, the {'best on search' if chosen is None else 'chosen one'}, is dark"
     sizes = "; the larger, the more tasks it was given" if measured else ""
     caption = (
-        f"{len(everyone):,} agents of the archive, each at the step of its birth, and {len(gone):,} children that were "
-        f"not kept, small and under their parents. The more orange, the better{sizes}; {end}. "
+        f"{len(everyone):,} agents of the archive, each at the step of its birth, and {len(gone):,} crosses, children "
+        f"that were not kept, under their parents. The more orange, the better{sizes}; {end}. "
         "Hover over a mark for its score or for the reason."
     )
     return Figure("The archive as a tree", caption, Markup(family.drawn(everyone, gone, marked)))
