@@ -77,8 +77,10 @@ def rebuilt(root: Files, chain: Sequence[str], expected: Name | None = None) -> 
 
 def chain(archive: Lineage, row: int) -> list[int]:
     """The rows from the first agent to this one, along the first parent of each."""
-    rows = [row]
-    while (parent := int(archive.rows(archive.parents[rows[-1], 0]))) < archive.capacity:
+    size = int(archive.size)
+    born = {tuple(identity): at for at, identity in enumerate(np.asarray(archive.identity)[:size].tolist())}
+    parents, rows = np.asarray(archive.parents)[:size, 0].tolist(), [row]
+    while (parent := born.get(tuple(parents[rows[-1]]))) is not None:
         rows.append(parent)
     return rows[::-1]
 
