@@ -12,7 +12,10 @@ Strokes = tuple[tuple[tuple[float, float], ...], ...]
 
 
 class Hand(NamedTuple):
-    """How far drawings of one figure differ: standard deviations (radians, shares, pixels), and the range of the pen's width in pixels."""
+    """How far drawings of one figure differ: standard deviations, and the range of the pen's width.
+
+    Turns are in radians, bends in half sides, shifts and widths in pixels.
+    """
 
     turn: float = 0.15
     stretch: float = 0.1
@@ -25,9 +28,12 @@ FREE = Hand()
 
 
 def inked(
-    rng: np.random.Generator, lines: Float[np.ndarray, "n length 2"], hand: Hand = FREE
+    rng: np.random.Generator, lines: Float[np.ndarray, "n length 2"], hand: Hand = FREE, ink: float | None = 0.8
 ) -> UInt8[np.ndarray, "n 28 28"]:
-    """A drawing of each line; ink is 255."""
+    """A drawing of each line, 255 where a line is.
+
+    `ink` is what a point of the line leaves; None: as much as makes lines black, however long they are.
+    """
     n = len(lines)
     lines = lines + bends(rng, n, lines.shape[1], hand.bend)
     turn, shear = rng.normal(0, hand.turn, (2, n))
@@ -37,7 +43,49 @@ def inked(
     places = SIDE / 2 + 10 * (lines @ matrix.transpose(0, 2, 1)) + rng.normal(0, hand.shift, (n, 1, 2))
     width = rng.uniform(*hand.width, (n, 1, 1))
     across, down = (np.exp(-(((places[..., i, None] - np.arange(SIDE)) / width) ** 2) / 2) for i in (0, 1))
-    return (255 * np.clip(0.8 * (down.transpose(0, 2, 1) @ across), 0, 1)).astype(np.uint8)
+    amount = ink or density(places, width)
+    return (255 * np.clip(amount * (down.transpose(0, 2, 1) @ across), 0, 1)).astype(np.uint8)
+
+
+def density(places: Float[np.ndarray, "n length 2"], width: Float[np.ndarray, "n 1 1"]) -> Float[np.ndarray, "n 1 1"]:
+    """What a point must leave for black lines: the median step over the area under the pen's bell, and a fifth more."""
+    steps = np.linalg.norm(np.diff(places, axis=1), axis=2)
+    return 1.2 * np.median(steps, axis=1)[:, None, None] / (width * np.sqrt(2 * np.pi))
+
+
+def invented(rng: np.random.Generator) -> Strokes:
+    """A character that nobody knows: one to four strokes, each of five where it keeps away from those before.
+
+    The first has a corner: straight lines alone would be alike.
+    """
+    strokes = [stroke(rng, (0, 0.75, 0.25))]
+    for _ in range(rng.choice(4, p=(0.25, 0.4, 0.25, 0.1))):
+        known = np.concatenate(strokes)
+        others = [stroke(rng) for _ in range(5)]
+        near = [np.linalg.norm(other[:, None] - known, axis=2).min(axis=1).mean() for other in others]
+        strokes.append(others[int(np.argmax(near))])
+    known = np.concatenate(strokes)
+    low, high = known.min(axis=0), known.max(axis=0)
+    placed = [(line - (low + high) / 2) * 1.7 / (high - low).max() for line in strokes]
+    return tuple(tuple((float(x), float(y)) for x, y in line) for line in placed)
+
+
+def stroke(
+    rng: np.random.Generator, chances: tuple[float, float, float] = (0.45, 0.4, 0.15), steps: int = 4
+) -> Float[np.ndarray, "corners 2"]:
+    """One to three pieces, straight or bent one way, with a corner between them.
+
+    `chances` are those of one, two and three pieces; each has so many straight `steps`.
+    """
+    pieces = int(rng.choice(3, p=chances)) + 1
+    curve = rng.uniform(1.5, 4, pieces) * rng.choice((-1, 0, 0, 1), pieces) / steps
+    turns = np.repeat(curve, steps)
+    turns[::steps] = rng.uniform(0.8, 2.3, pieces) * rng.choice((-1, 1), pieces)
+    turns[0] = rng.integers(8) * np.pi / 4 + rng.normal(0, 0.15)
+    way = np.cumsum(turns)
+    lengths = np.repeat(rng.uniform(0.5, 1.3, pieces), steps) / steps
+    line = np.concatenate([np.zeros((1, 2)), np.cumsum(lengths[:, None] * np.stack([np.cos(way), np.sin(way)], 1), 0)])
+    return line - (line.min(axis=0) + line.max(axis=0)) / 2 + rng.uniform(-0.7, 0.7, 2)
 
 
 def bends(rng: np.random.Generator, n: int, length: int, most: float) -> Float[np.ndarray, "n length 2"]:
