@@ -58,7 +58,7 @@ def invented(rng: np.random.Generator) -> Strokes:
 
     The first has a corner: straight lines alone would be alike.
     """
-    strokes = [stroke(rng, (0, 0.75, 0.25))]
+    strokes = [stroke(rng, (0.0, 0.75, 0.25))]
     for _ in range(rng.choice(4, p=(0.25, 0.4, 0.25, 0.1))):
         known = np.concatenate(strokes)
         others = [stroke(rng) for _ in range(5)]

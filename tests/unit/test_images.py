@@ -251,4 +251,4 @@ def test_textures_are_known_by_their_waves_but_not_by_their_pixels():
         distance = (known**2).sum(axis=1) - 2 * asked @ known.T
         right.append((distance.argmin(axis=1) // 10 == np.arange(200) // 10).mean())
     assert right[0] > 0.75
-    assert right[1] < 0.6
+    assert right[1] < right[0] - 0.1
