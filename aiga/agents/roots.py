@@ -10,6 +10,13 @@ def first() -> Files:
     return packaged("first")
 
 
+def hyper(coding: bool = False) -> Files:
+    """A task agent and a meta agent in one program; `coding`: its tasks are folders, which the former works in."""
+    files = {**first(), **packaged("hyper")}
+    worker = files.pop("coding_task_agent.py")
+    return {**files, "task_agent.py": worker} if coding else files
+
+
 def packaged(name: str) -> Files:
     """The files of a folder beside this file."""
     root = Path(__file__).parent / name

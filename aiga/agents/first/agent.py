@@ -15,9 +15,9 @@ Then check it: run the tests that are there, or a short script of your own that 
 Do not change tests to make them pass, unless you are asked to. Call `finish` when the work is done."""
 
 
-def solve(task):
+def solve(task, system=SYSTEM):
     """Do what `task["instruction"]` asks for, in the current folder; a sentence on how it went."""
-    conversation = window.Conversation(SYSTEM, opening(task))
+    conversation = window.Conversation(system, opening(task))
     for _ in range(TURNS):
         reply = answered(conversation)
         if "error" in reply:
