@@ -105,6 +105,16 @@ async def raised(
     seed: int,
 ) -> Child:
     """A child of `parent`, written by `modifier`, and how it did."""
+    child = await proposed(parent, modifier, order, name=name, workshop=workshop, approval=approval, seed=seed)
+    if child.reason:
+        return child
+    return child._replace(staged=await judged(domain, child.files, stages, seed=derived(seed, "evaluate")))
+
+
+async def proposed(
+    parent: Files, modifier: Files, order: Order, *, name: str, workshop: Workshop, approval: Approval, seed: int
+) -> Child:
+    """A child of `parent`, written by `modifier`, that may be evaluated; or why it may not."""
     attempt = await workshop.modify(modifier, parent, order, seed=derived(seed, "modify"))
     child = fitted(parent, attempt)
     if child.reason:
@@ -114,8 +124,7 @@ async def raised(
     decision = await approval.decide(Proposed(name, child.changes, order.instruction))
     if not decision.allowed:
         return child._replace(decision=decision, reason=f"denied by {decision.by}: {decision.reason}")
-    staged = await judged(domain, child.files, stages, seed=derived(seed, "evaluate"))
-    return child._replace(decision=decision, staged=staged)
+    return child._replace(decision=decision)
 
 
 def fitted(parent: Files, attempt: Attempt) -> Child:
