@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from aiga.agents.domain import Failure
 from aiga.agents.program import derived
-from aiga.agents.turns import asked, problem
+from aiga.agents.turns import asked, problem, told
 from aiga.fm.client import CHARACTERS_A_TOKEN
 from aiga.fm.messages import FM, ModelFailed, Reply
 from aiga.sandbox.protocol import Limits
@@ -133,21 +133,20 @@ class Exchange:
 
     def _told(self, reply: Reply) -> dict[str, Any]:
         self.refused = self.why = ""
-        calls = [{"id": call.id, "name": call.name, "arguments": dict(call.arguments)} for call in reply.calls]
-        told = {"text": reply.text, "calls": calls, "finish": reply.finish}
-        told["usage"] = {"in": reply.usage.tokens_in, "out": reply.usage.tokens_out}
-        self._transcript.reply(self.calls - 1, told)
+        answer = told(reply)
+        self._transcript.reply(self.calls - 1, answer)
         left = {"calls": self.allowance.calls - self.calls, "tokens": max(0, self.allowance.tokens - self.tokens)}
-        return told | {"left": left}
+        return answer | {"left": left}
 
     def _refuse(self, kind: str, why: str) -> dict[str, Any]:
         self.refused, self.why, self._refusals = kind, why, self._refusals + 1
         if self._refusals > PATIENCE:
+            self.refused = ""  # it did not give up
             raise Pestered(f"it was refused {PATIENCE} times and asked again")
-        told = {"error": why, "kind": kind} | ({"window": self.allowance.window} if kind == "context" else {})
+        answer = {"error": why, "kind": kind} | ({"window": self.allowance.window} if kind == "context" else {})
         if self._refusals <= NOTED:
-            self._transcript.refusal(told)
-        return told
+            self._transcript.refusal(answer)
+        return answer
 
 
 class Transcript:
@@ -171,17 +170,17 @@ class Transcript:
         self._write({"call": number, "kept": kept, "messages": request["messages"][kept:], **added})
         self._messages, self._others = messages, others
 
-    def reply(self, number: int, told: Mapping[str, Any]) -> None:
+    def reply(self, number: int, answer: Mapping[str, Any]) -> None:
         """What the model answered."""
-        self._write({"reply": number, **told})
-        self._messages.append({"role": "assistant", "text": told["text"], "calls": told["calls"], "answers": ""})
+        self._write({"reply": number, **answer})
+        self._messages.append({"role": "assistant", "text": answer["text"], "calls": answer["calls"], "answers": ""})
 
-    def refusal(self, told: Mapping[str, Any]) -> None:
+    def refusal(self, answer: Mapping[str, Any]) -> None:
         """That the model was not asked, or did not answer."""
-        self._write(told)
+        self._write(answer)
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        self.lines.append(json.dumps(line, ensure_ascii=False))
+        self.lines.append(json.dumps(line, ensure_ascii=False).encode(errors="replace").decode())
 
 
 def estimate(request: Mapping[str, Any]) -> int:

@@ -14,7 +14,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from aiga.fm.messages import Message, Tool, ToolCall
+from aiga.agents.schemas import plain
+from aiga.fm.messages import Message, Reply, Tool, ToolCall
 
 FORM = 'ask for {"messages": [{"role": ..., "text": ...}, ...]} and, if wanted, "tools", "temperature", "max_tokens"'
 FIELDS = {"": ("role", "text"), "assistant": ("role", "text", "calls"), "tool": ("role", "text", "answers")}
@@ -48,6 +49,23 @@ def asked(request: Mapping[str, Any]) -> Asked:
     )
     tools = tuple(Tool(**tool) for tool in request.get("tools", ()))
     return Asked(messages, tools, request.get("temperature"), request.get("max_tokens"))
+
+
+def told(reply: Reply) -> dict[str, Any]:
+    """A reply as an agent gets it; whatever the model gave, the agent may say it again."""
+    calls = [
+        {"id": call.id[:200], "name": call.name[:200] or "unnamed", "arguments": _told(call.arguments)}
+        for call in reply.calls
+    ]
+    if len({call["id"] for call in calls} - {""}) < len(calls):
+        calls = [{**call, "id": f"call_{number}"} for number, call in enumerate(calls)]
+    usage = {"in": reply.usage.tokens_in, "out": reply.usage.tokens_out}
+    return {"text": reply.text, "calls": calls, "finish": reply.finish, "usage": usage}
+
+
+def _told(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    given = dict(arguments)
+    return {"unreadable": str(given).encode(errors="replace").decode()} if unclean([[[[given]]]]) else given
 
 
 def problem(request: Any) -> str:
@@ -102,11 +120,8 @@ def _tools(tools: Any) -> str:
             return "the name of a tool has 1 to 64 letters, digits, _ or -, and begins with no digit"
         if not isinstance(tool["description"], str):
             return f"the description of the tool {tool['name']} must be a text"
-        parameters = tool["parameters"]
-        if not isinstance(parameters, dict) or parameters.get("type") != "object":
-            return (
-                f'the parameters of the tool {tool["name"]} are no JSON schema of an object: {{"type": "object", ...}}'
-            )
+        if not plain(tool["parameters"]) or tool["parameters"].get("type") != "object":
+            return f'the parameters of the tool {tool["name"]} are no plain JSON schema {{"type": "object", ...}}'
     if len({tool["name"] for tool in tools}) < len(tools):
         return "two tools have one name"
     return ""

@@ -101,8 +101,9 @@ class SandboxedWorkshop:
         result = await self.sandbox.run(["python", "-P", "-c", CHECK, *self.entries], files=files, limits=limits)
         if result.outcome == "ok":
             return ""
-        lines = [line for line in result.stderr.splitlines() if line.strip()] or [result.outcome]
-        return lines[-1].strip()[:LONGEST_REASON]
+        lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
+        told = lines[-1:] if result.outcome in ("error", "memory") else []
+        return "".join(told)[:LONGEST_REASON] or f"its import ends with {result.outcome!r}"
 
 
 CHECK = """
@@ -169,7 +170,7 @@ def scripted(_: random.Random, asked: Asked) -> Reply:
 
 
 def tries(asked: Asked) -> Iterator[Try]:
-    """Ways to write the file with the tools on offer: an editor, by the full path too if a message tells it; a shell."""
+    """Ways to write the file with the tools: an editor, by the full path too if a message tells it; a shell."""
     told = [found[0] for message in asked.messages if (found := FOLDER.search(message.text))]
     paths = [PROBE, *(f"{folder}/{PROBE}" for folder in told[:1])]
     for tool in asked.tools:

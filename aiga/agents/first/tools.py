@@ -1,9 +1,11 @@
 """What the agent can do besides talking: a shell, an editor, a search, and the end of the work."""
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
+import tempfile
 
 SECONDS = 60.0
 """Of a command."""
@@ -14,20 +16,23 @@ MATCHES = 100
 
 def shell(command, seconds=SECONDS):
     """Run a command; what it printed, and its exit code if that is not 0."""
-    process = subprocess.Popen(
-        ["bash", "-c", command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        output = process.communicate(timeout=min(seconds, SECONDS))[0]
-        end = f"\n(exit code {process.returncode})" if process.returncode else ""
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, end = process.communicate()[0], f"\n(ended after {seconds} seconds)"
-    return cut(output.decode(errors="replace")) + end
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            ["bash", "-c", command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            process.wait(min(seconds, SECONDS))
+            end = f"\n(exit code {process.returncode})" if process.returncode else ""
+        except subprocess.TimeoutExpired:
+            end = f"\n(ended after {min(seconds, SECONDS):g} seconds)"
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        output.seek(0)
+        return cut(output.read().decode(errors="replace")) + end
 
 
 def edit(action, path, text="", old="", start=1, end=None):
@@ -97,7 +102,7 @@ def run(name, arguments):
     if name not in known:
         return f"error: no tool {name!r}; there are {', '.join(known)}"
     try:
-        return known[name](**arguments)
+        return str(known[name](**arguments)).encode(errors="replace").decode()
     except Exception as error:
         return f"error: {type(error).__name__}: {error}"
 
@@ -112,8 +117,8 @@ TEXT, NUMBER = {"type": "string"}, {"type": "integer"}
 DESCRIPTIONS = [
     described(
         "shell",
-        f"Run a command with bash in the current folder. There is no network. It is ended after {SECONDS:.0f} seconds, and "
-        "a long output loses its middle. Nothing that it leaves running is kept.",
+        "Run a command with bash in the current folder. There is no network. It is ended, with all that it started, "
+        f"after {SECONDS:.0f} seconds. A long output loses its middle.",
         ["command"],
         command=TEXT,
     ),
