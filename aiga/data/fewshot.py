@@ -20,7 +20,10 @@ EACH = 20
 
 
 class Stream(NamedTuple):
-    """Some classes one after the other, numbered as they come, and other pictures of the same to be asked about."""
+    """Some classes one after the other, numbered as they come, and other pictures of the same to be asked about.
+
+    The same in a random order, often enough, is what the papers call the oracle.
+    """
 
     train: Int[Array, " t"]
     train_y: Int[Array, " t"]

@@ -36,7 +36,10 @@ NEAT = Hand(0.1, 0.13, 0.05, 1.2, (0.45, 0.65))
 
 
 class Classes(NamedTuple):
-    """Grey pictures by class, paper 255 and ink 0: classes to learn from, and others that are seen only in tests."""
+    """Grey pictures by class: classes to learn from, and others that are seen only in tests.
+
+    Paper is 255 and ink 0, as in ANML's and OML's code; MNIST's digits are the other way round.
+    """
 
     train: UInt8[np.ndarray, "c each s s"]
     test: UInt8[np.ndarray, "e each s s"]
