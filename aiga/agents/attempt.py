@@ -28,8 +28,10 @@ LEFT_BEHIND = ("__pycache__", ".pytest_cache", ".git")
 """Folders that tools leave in the one they work in: no part of what is handed in."""
 LONGEST_ANSWER = 1 << 18
 """Bytes of JSON."""
+MOST_CHANGED = 4 << 20
+"""Bytes of all files that are different, before and after: what is compared within a second."""
 LONGEST_CHANGES = 1 << 20
-"""Characters."""
+"""Characters of a diff."""
 LONGEST_WHY = 600
 
 
@@ -103,10 +105,10 @@ def left(result: Result, folder: Files, exchange: Exchange, wanted: str) -> Atte
     """What a command left, as an attempt."""
     after = {name.removeprefix(f"{WORK}/"): data for name, data in result.files.items() if name != ANSWER}
     whole = result.outcome not in ("killed", "forged")  # a folder that is too full does not come back whole
-    changes = diffs.diff(_own(folder), _own(after)) if whole else ""
+    changes, fault = _changes(folder, after) if whole else ("", "")
     said = _said(result)
     attempt = Attempt(
-        changes if len(changes) <= LONGEST_CHANGES else "",
+        changes,
         said.answer,
         exchange.transcript,
         calls=exchange.calls,
@@ -115,11 +117,24 @@ def left(result: Result, folder: Files, exchange: Exchange, wanted: str) -> Atte
         seconds=result.seconds,
     )
     failure, why = _failure(result, said, exchange)
-    if not failure and len(changes) > LONGEST_CHANGES:
-        failure, why = "format", f"the changes have {len(changes)} characters; {LONGEST_CHANGES} are allowed"
+    if not failure and fault:
+        failure, why = "format", fault
     if not failure and not (attempt.changes if wanted == "changes" else attempt.answer is not None):
         failure, why = exchange.cause or "empty", exchange.why or "nothing was handed in"
     return attempt._replace(failure=failure, why=why[:LONGEST_WHY])
+
+
+def _changes(before: Files, after: Files) -> tuple[str, str]:
+    """The diff; or none, and why."""
+    before, after = _own(before), _own(after)
+    names = [name for name in {*before, *after} if before.get(name) != after.get(name)]
+    size = sum(len(files.get(name, b"")) for name in names for files in (before, after))
+    if size > MOST_CHANGED:
+        return "", f"the files that are different have {size} bytes; {MOST_CHANGED} are allowed"
+    changes = diffs.diff(before, after)
+    if len(changes) > LONGEST_CHANGES:
+        return "", f"the changes have {len(changes)} characters; {LONGEST_CHANGES} are allowed"
+    return changes, ""
 
 
 def _own(files: Files) -> Files:

@@ -214,11 +214,14 @@ GIVES_UP = 'if "error" in replies[-1]: return None'
         ("def solve(task):\n    return float('nan')", {}, "format", "no JSON"),
         ("def solve(task):\n    return 'x' * 300_000", {}, "format", f"{LONGEST_ANSWER} are allowed"),
         ("def solve(task):\n    return '\\ud800'", {}, "format", "half a character"),
+        ("def solve(task):\n    open('x', 'w').write('y' * 2**20)", {}, "format", "1048576 are allowed"),
+        ("def solve(task):\n    open('x', 'w').write('y' * 5 * 2**20)", {}, "format", "4194304 are allowed"),
     ],
 )
 def test_failures_are_told_apart(code, allowance, failure, why):
-    found = attempt(code, allowance=SMALL._replace(**allowance))
-    assert (found.failure, found.answer) == (failure, None)
+    limits = SMALL.limits._replace(files_mb=8)
+    found = attempt(code, allowance=SMALL._replace(limits=limits, **allowance))
+    assert (found.failure, found.answer, found.changes) == (failure, None, "")
     assert why in found.why
 
 
