@@ -51,12 +51,12 @@ def test_words_of_shakespeare_fill_a_vocabulary():
 
 
 def test_without_data_a_grammar_writes_and_says_so(folder, monkeypatch):
-    monkeypatch.setattr("aiga.data.text.TEXTS", 300)
+    monkeypatch.setattr("aiga.data.text.TEXTS", 150)
     text = corpus()
     assert text.source == "generated"
-    assert 140 < len(text.vocabulary) < 200
-    assert 8_000 < len(text.train) < 12_000
-    assert min(len(text.valid), len(text.test)) > 400
+    assert 120 < len(text.vocabulary) < 200
+    assert 4_000 < len(text.train) < 6_000
+    assert min(len(text.valid), len(text.test)) > 200
     for source in FILES:
         with pytest.raises(UsageError, match="set AIGA_DATA to the folder with it"):
             corpus(source)
@@ -69,7 +69,7 @@ def test_generated_text_is_the_same_every_time_and_other_for_another_seed():
 
 
 def test_vegetables_repeat_within_a_generated_text_more_than_between_texts():
-    texts = [[w.strip(".,").lower() for w in line.split()] for line in written.__wrapped__(200, 0).splitlines()[::2]]
+    texts = [[w.strip(".,").lower() for w in line.split()] for line in written.__wrapped__(100, 0).splitlines()[::2]]
     named = [found for text in texts if len(found := [w for w in text if w in VEGETABLES]) > 1]
     within = np.mean([one == other for found in named for one, other in pairwise(found)])
     between = np.mean([one == other for a, b in pairwise(named) for one in a for other in b])
