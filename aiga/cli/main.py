@@ -108,6 +108,7 @@ def resume(
     budget_tokens: int | None = None,
     budget_calls: int | None = None,
     budget_evaluations: int | None = None,
+    approve: str | None = None,
 ) -> int:
     """Go on with a run where its last checkpoint left it.
 
@@ -120,6 +121,7 @@ def resume(
         budget_tokens: Tokens, those before included.
         budget_calls: Calls, those before included.
         budget_evaluations: Programs in the sandbox, those before included.
+        approve: Who says whether what agents wrote may be evaluated, if not who did before.
     """
     from aiga.runs import loop
 
@@ -132,8 +134,38 @@ def resume(
         budget_tokens=budget_tokens,
         budget_calls=budget_calls,
         budget_evaluations=budget_evaluations,
+        approve=approve,
     )
     shown.finished(done.directory, done.reason if done.status == "budget" else "")
+    return 0
+
+
+def approve(directory: Path, name: str = "", answer: Literal["", "yes", "no"] = "", /, *, reason: str = "") -> int:
+    """Show what waits for a person's approval in a run, or answer.
+
+    Args:
+        directory: The run directory.
+        name: One of the candidates that wait; without an answer, all of its changes are shown.
+        answer: `yes`: it may be evaluated; `no`: it may not.
+        reason: Why not.
+    """
+    from aiga.runs.store import check_schema
+    from aiga.safety import pending
+
+    check_schema(directory)
+    waiting = pending.unanswered(directory / "approvals")
+    if not name:
+        shown.waiting(directory, waiting)
+        return 0
+    paper = next((p for p in waiting if name in (p.name, p.proposed.name)), None)
+    if paper is None:
+        raise UsageError(f"no `{name}` waits in {directory}: `aiga approve {directory}` shows what does.")
+    if answer:
+        paper.answer(answer == "yes", reason)
+    else:
+        from aiga.safety.person import show
+
+        show(paper)
     return 0
 
 
@@ -271,6 +303,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "list": list_systems,
     "run": run,
     "resume": resume,
+    "approve": approve,
     "show": show,
     "report": report,
     "compare": compare,

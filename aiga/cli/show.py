@@ -8,7 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from aiga.core.texts import visible
 from aiga.runs.catalogue import Entry
+from aiga.safety.pending import Pending
+from aiga.safety.rules import parsed
 
 
 def overview(commands: Mapping[str, Callable[..., int]]) -> None:
@@ -56,6 +59,20 @@ def finished(directory: Path, reason: str = "") -> None:
     if reason:
         console.print(f"Stopped: {reason}")
     console.print(f"{directory}: see `aiga show {directory}`.")
+
+
+def waiting(directory: Path, papers: Sequence[Pending]) -> None:
+    """Proposals that wait for a person, and how to answer."""
+    if not papers:
+        _console(soft_wrap=True).print(f"{directory}: nothing waits for an answer.")
+        return
+    table([{"name": p.name, "candidate": visible(p.proposed.name), "lines": _changed(p)} for p in papers])
+    _console(soft_wrap=True).print(f"\n`aiga approve {directory} NAME` shows one, with yes or no behind it answers.")
+
+
+def _changed(paper: Pending) -> int:
+    """Lines added and removed."""
+    return sum(line.mark in "+-" for line in parsed(paper.proposed.changes))
 
 
 def claim(result: Mapping[str, Any]) -> None:

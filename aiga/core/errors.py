@@ -20,3 +20,7 @@ def require(module: str, extra: str) -> ModuleType:
 
 class BudgetExceeded(Exception):
     """A cap on dollars, tokens, calls, evaluations or time would be passed; the loop stops cleanly."""
+
+
+class Stopped(Exception):
+    """A person who was asked something wants to go on later; the loop stops cleanly."""

@@ -16,11 +16,23 @@ def attended() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def key(patience: float | None = None) -> str | None:
-    """The next key, in lower case; None if there is none within so many seconds."""
-    if patience is not None and not select.select([sys.stdin], [], [], patience)[0]:
-        return None
-    return os.read(sys.stdin.fileno(), 1).decode(errors="replace").lower()
+def key() -> str:
+    """The next key, in lower case."""
+    return _read(1).lower()
+
+
+def line() -> str:
+    """The next line, where keys are not read one by one."""
+    text = _read(1_000)
+    while text and not text.endswith("\n"):
+        more = _read(1_000)
+        text = text + more if more else ""
+    return text.strip()
+
+
+def typed() -> bool:
+    """Whether there is something to read."""
+    return bool(select.select([sys.stdin], [], [], 0)[0])
 
 
 @contextlib.contextmanager
@@ -40,3 +52,10 @@ def keys() -> Iterator[None]:
 def forget() -> None:
     """Drop what was typed before it was asked for."""
     termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+
+
+def _read(most: int) -> str:
+    try:
+        return os.read(sys.stdin.fileno(), most).decode(errors="replace")
+    except OSError:  # the terminal has gone
+        return ""

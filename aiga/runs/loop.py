@@ -12,7 +12,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from importlib import metadata
@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 import jax
 
 from aiga.core import trees
-from aiga.core.errors import BudgetExceeded, UsageError
+from aiga.core.errors import BudgetExceeded, Stopped, UsageError
 from aiga.core.lifts import maybe
 from aiga.core.protocols import System
 from aiga.runs import catalogue
@@ -85,6 +85,7 @@ def run(
     budget_calls: int | None = None,
     budget_evaluations: int | None = None,
     unsafe_no_sandbox: bool = False,
+    approve: str = "auto",
     **options: Any,
 ) -> Run:
     """Run a system into a new run directory.
@@ -105,6 +106,8 @@ def run(
         budget_calls: Times that they may be asked.
         budget_evaluations: Programs that may run in the sandbox.
         unsafe_no_sandbox: Run model-written programs without a sandbox; the record says so.
+        approve: Who says whether what agents wrote may be evaluated: `auto`, everything may; `rules`, or `rules:FILE`
+            for those of a TOML or JSON file; `person`, at the terminal; `files`, a person with `aiga approve`.
         options: The system's own, as of its `make`.
     """
     if seed < 0:
@@ -116,7 +119,8 @@ def run(
     limits = Limits(_positive("steps", steps), _positive("minutes", minutes))
     kind, _, place = fm.partition(":")
     fm = f"replay:{Path(place).resolve()}" if kind == "replay" else fm  # so that it is resumed from anywhere
-    asked = Asked(fm, embedder, budget, budget_tokens, budget_calls, budget_evaluations, unsafe_no_sandbox)
+    caps = (budget, budget_tokens, budget_calls, budget_evaluations)
+    asked = Asked(fm, embedder, *caps, unsafe_no_sandbox, _gate(approve))
     wanted = catalogue.resources(module.make)
     asked.check(system, wanted)
     with _workforce(pool, workers) as workforce:
@@ -145,16 +149,21 @@ def resume(
     steps: int | None = None,
     minutes: float | None = None,
     workers: int | None = None,
+    approve: str | None = None,
     **budgets: float | int | None,
 ) -> Run:
-    """Continue a run from its newest checkpoint; given limits and budgets are new totals that replace the run's own."""
+    """Continue a run from its newest checkpoint; given limits and budgets are new totals that replace the run's own.
+
+    `approve` replaces who allows what agents wrote, for this and later resumptions.
+    """
     record = Run(directory)
     given = Limits(_positive("steps", steps), _positive("minutes", minutes))
     limits = Limits(**record.manifest["limits"]) if given == Limits() else given
     kind, before = record.manifest["pool"].values()
     module = catalogue.find(record.system)
     with _workforce(kind, before if workers is None else workers) as workforce:
-        outside = Outside(_asked(record, budgets), catalogue.resources(module.make), record)
+        wanted = catalogue.resources(module.make)
+        outside = Outside(_asked(record, budgets, approve, wanted), wanted, record)
         built = build(module, record.options, {"pool": workforce, **outside.resources})
         done = record.summary()
         if record.status == "finished" and (given == Limits() or limits.reached(done["steps"], done["seconds"])):
@@ -217,7 +226,7 @@ async def _drive(store: Store, system: System, limits: Limits, outside: Outside)
         for problem in at.problems:
             store.record(at.step, {"failed": Failed("checkpoint", f"{problem} Continued from step {at.step}.")})
         with Progress(record.system, limits.fraction) as progress, _stops(store.directory) as stopped:
-            outside.say = progress.say
+            outside.say, outside.aside, outside.stopped = progress.say, progress.aside, stopped
             try:
                 status = await _steps(Loop(record, store, system, limits, progress, stopped), at)
             finally:
@@ -269,6 +278,8 @@ async def _steps(loop: Loop, at: Checkpoint) -> str:
     except BudgetExceeded as error:
         loop.store.note(reason=str(error))
         return "budget"
+    except Stopped:
+        return "stopped"
     except BaseException as error:
         with suppress(UsageError):  # the disk may be what failed
             loop.store.record(step, {"failed": Failed(f"step {step}", f"{type(error).__name__}: {error}")})
@@ -320,12 +331,21 @@ def _workforce(kind: str, workers: int | None) -> LocalPool:
     return LocalPool(workers)
 
 
-def _asked(record: Run, budgets: Mapping[str, float | int | None]) -> Asked:
-    """What was asked of the world outside when the run began, with new budgets where some are given."""
+def _asked(
+    record: Run, budgets: Mapping[str, float | int | None], approve: str | None, wanted: Collection[str]
+) -> Asked:
+    """What was asked of the world outside when the run began, with what is given in its place."""
     given = {name: value for name, value in budgets.items() if value is not None}
-    asked = Asked(**record.manifest.get("outside", {}))._replace(**given)
-    asked.check(record.system, ("fm", "embedder", "sandbox"))
+    gate = record.approve if approve is None else _gate(approve)
+    asked = Asked(**record.manifest.get("outside", {}))._replace(approve=gate, **given)
+    asked.check(record.system, ("fm", "embedder", "sandbox", *wanted))
     return asked
+
+
+def _gate(approve: str) -> str:
+    """With the whole path of a file of rules."""
+    kind, colon, place = approve.partition(":")
+    return f"{kind}:{Path(place).resolve()}" if kind == "rules" and colon else approve
 
 
 def _preset(module: ModuleType, preset: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,13 +20,16 @@ from aiga.fm.cache import Call
 from aiga.fm.messages import FM, Embedder
 from aiga.runs.record import Run
 from aiga.runs.store import Store, connect_to_read
-from aiga.safety.approval import Auto
+from aiga.safety.approval import Approval, Auto, Decision, Proposed
 from aiga.safety.budget import Budget, Caps
 from aiga.sandbox.protocol import USUAL, Limits, Result, Sandbox, Serve
 
 CALL = f"SELECT {', '.join(Call._fields)} FROM calls"
-USERS = {"fm": "--fm", "embedder": "--embedder", "sandbox": "--unsafe-no-sandbox"}
+USERS = {"fm": "--fm", "embedder": "--embedder", "sandbox": "--unsafe-no-sandbox", "approval": "--approve"}
 """Resources that a system may not ask for, and the option that would be in vain."""
+
+GATES = ("auto", "rules", "person", "files")
+"""Who allows what agents wrote."""
 
 
 class Asked(NamedTuple):
@@ -39,6 +42,7 @@ class Asked(NamedTuple):
     budget_calls: int | None = None
     budget_evaluations: int | None = None
     unsafe_no_sandbox: bool = False
+    approve: str = "auto"
 
     def check(self, system: str, wanted: Collection[str]) -> None:
         """Refuse what the system has no use for, and budgets that are none."""
@@ -47,6 +51,7 @@ class Asked(NamedTuple):
             ("fm", self.fm, usual.fm),
             ("embedder", self.embedder, usual.embedder),
             ("sandbox", self.unsafe_no_sandbox, False),
+            ("approval", self.approve, usual.approve),
         ):
             if given != default and resource not in wanted:
                 raise UsageError(f"{system} has no use for {USERS[resource]}: leave it out.")
@@ -54,6 +59,9 @@ class Asked(NamedTuple):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"--{name.replace('_', '-')} is {value!r}: give a number above zero.")
+
+        if self.approve not in GATES and not self.approve.startswith("rules:"):
+            raise UsageError(f"--approve is {self.approve!r}: give one of {', '.join(GATES)}, rules:FILE.")
 
     @property
     def caps(self) -> Caps:
@@ -66,6 +74,8 @@ class Outside:
     def __init__(self, asked: Asked, wanted: Collection[str], before: Run | None = None) -> None:
         self.store: Store | None = None
         self.say: Callable[[str], None] = lambda text: None
+        self.stopped: Callable[[], bool] = lambda: False
+        self.aside: Callable[[], AbstractContextManager[None]] = nullcontext
         self.model: str | None = None
         self.level: str | None = None
         self.budget = Budget(asked.caps, spent=spent(before))
@@ -79,7 +89,7 @@ class Outside:
             "budget": lambda: self.budget,
             "journal": lambda: Journal(self),
             "finished": lambda: KeptFinished(self),
-            "approval": Auto,
+            "approval": self._approval,
         }
         self.resources = {name: make() for name, make in makers.items() if name in wanted}
 
@@ -87,6 +97,12 @@ class Outside:
         """Keep everything in `store` from now on."""
         self.store = store
         self._texts.attach(store)
+        store.note(approve=self._asked.approve)
+
+    def approvals(self) -> Path:
+        """Where proposals are written for a person, and the answers."""
+        assert self.store is not None, "a person is asked by a run"
+        return self.store.directory / "approvals"
 
     async def settle(self) -> None:
         """Wait for what is under way: it is paid for, and its answer is kept for the run's next steps."""
@@ -137,6 +153,19 @@ class Outside:
             return Refusing(error)
         self.level = sandbox.level
         return KeptSandbox(sandbox, self)
+
+    def _approval(self) -> Approval:
+        kind, _, place = self._asked.approve.partition(":")
+        if kind == "auto":
+            return KeptApproval(Auto(), self)
+        if kind == "rules":
+            from aiga.safety import rules
+
+            stated = rules.read(Path(place)) if place else rules.Rules()
+            return KeptApproval(stated, self, repr(stated))
+        from aiga.safety.person import Person
+
+        return KeptApproval(Person(self, terminal=kind == "person"), self)
 
 
 class Refusing:
@@ -280,6 +309,26 @@ class KeptFinished:
     def put(self, key: str, text: str) -> None:
         if self._outside.store is not None:
             self._outside.store.append("finished", (key, text))
+
+
+class KeptApproval:
+    """A gate that decides once about the same change of the same candidate; another gate decides anew."""
+
+    def __init__(self, approval: Approval, outside: Outside, terms: str = "") -> None:
+        self._approval, self._terms = approval, terms
+        self._finished = KeptFinished(outside)
+
+    @property
+    def name(self) -> str:
+        return self._approval.name
+
+    async def decide(self, proposed: Proposed) -> Decision:
+        key = f"approval {_key(self.name, self._terms, proposed.name, proposed.changes)}"
+        if (kept := self._finished.get(key)) is not None:
+            return Decision(**json.loads(kept))
+        decision = await self._approval.decide(proposed)
+        self._finished.put(key, json.dumps(decision._asdict()))
+        return decision
 
 
 def replayed(name: str) -> Run | None:

@@ -1,7 +1,8 @@
 """The progress line of a run: how far, how fast, how long still; silent where nobody looks."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -27,13 +28,26 @@ class Progress:
         console = Console(stderr=True)
         self._bar = Bar(*columns, console=console, disable=not console.is_terminal)
         self._task = self._bar.add_task(name, total=1.0, line=self._line)
+        self._open = False
 
     def __enter__(self) -> "Progress":
+        self._open = True
         self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._open = False
         self._bar.stop()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Leave the screen to somebody else for a while."""
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            if self._open:
+                self._bar.start()
 
     def say(self, text: str) -> None:
         """Show what the running step waits for; nothing: it waits no more."""

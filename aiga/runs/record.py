@@ -59,6 +59,12 @@ class Run:
         """Why it ended, where a budget or a fault ended it."""
         return str(self._meta().get("reason", ""))
 
+    @property
+    def approve(self) -> str:
+        """Who allows what agents wrote, as `--approve` said last."""
+        first = self.manifest.get("outside", {}).get("approve", "auto")
+        return str(self._meta().get("approve", first))
+
     def summary(self) -> dict[str, Any]:
         """What `aiga show --json` prints."""
         latest = self.latest()
