@@ -5,8 +5,14 @@ because what it is worth as a starting point and what it scores itself are two t
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+
+from aiga.agents.descent import chain, rebuilt
+from aiga.agents.domain import Files
+from aiga.archives.lineage import Lineage
+from aiga.core.texts import Texts
 
 GAMMA = 0.6
 """What a generation of distance leaves of a gain."""
@@ -41,6 +47,40 @@ def fertile(
     """The agent with the most growth, the earliest of equals; None: no agent has descendants enough."""
     found = growth(scores, parents, gamma=gamma, least=least)
     return None if np.isnan(found).all() else int(np.nanargmax(found))
+
+
+class Carried(NamedTuple):
+    """A program on its way to another domain."""
+
+    files: Files
+    identity: tuple[int, int]
+    """Its name in the archive that it was taken from."""
+    growth: float
+    """NaN: no program had descendants enough, and this is the best."""
+
+
+def carried(archive: Lineage, texts: Texts) -> Carried:
+    """The program of an archive that is to be carried to another domain."""
+    size = int(archive.size)
+    scores, parents = np.asarray(archive.fitness)[:size].tolist(), ancestry(archive)
+    row = fertile(scores, parents)
+    best = int(np.argmax(scores)) if row is None else row
+    birth, index = np.asarray(archive.identity)[best].tolist()
+    return Carried(program(archive, best, texts), (birth, index), growth(scores, parents)[best])
+
+
+def ancestry(archive: Lineage) -> list[int]:
+    """The row of each agent's first parent; -1: nobody."""
+    size = int(archive.size)
+    rows = {tuple(identity): row for row, identity in enumerate(np.asarray(archive.identity)[:size].tolist())}
+    return [rows.get(tuple(parent), NOBODY) for parent in np.asarray(archive.parents)[:size, 0].tolist()]
+
+
+def program(archive: Lineage, row: int, texts: Texts) -> Files:
+    """The files of a row, where the first agent too is a diff: one to nothing."""
+    names = archive.genomes["changes"]
+    changes = [texts.get(names[ancestor]) for ancestor in chain(archive, row)]
+    return rebuilt({}, changes, np.asarray(archive.genomes["files"][row]))
 
 
 def improvement(choice: Sequence[float], scores: Sequence[float], k: int) -> float:
