@@ -78,25 +78,32 @@ def convolved(layer: eqx.nn.Conv2d, image: Float[Array, "c h w"]) -> Float[Array
 
 
 def unfolded(layer: eqx.nn.Conv2d, image: Float[Array, "c h w"]) -> Float[Array, "o y x"]:
+    """The same as one product with all patches: on a CPU, the gradients of XLA's own take minutes inside a loop."""
+    product = by_patches(layer.weight.transpose(2, 3, 1, 0), image.transpose(1, 2, 0), layer.stride[0])
+    return product.transpose(2, 0, 1) + jnp.asarray(layer.bias)
+
+
+def by_patches(kernel: Float[Array, "s s i o"], image: Float[Array, "h w i"], stride: int = 1) -> Float[Array, "y x o"]:
     """A convolution without padding as one product with all patches.
 
-    On a CPU, the gradients of XLA's own convolutions take minutes inside a loop.  To have few slices, the image is
-    divided into blocks as large as the stride; patches are some blocks beside each other.
+    To have few slices, the image is divided into blocks as large as the stride; patches are some blocks beside each
+    other.
     """
-    size, stride = layer.kernel_size[0], layer.stride[0]
+    size, channels = len(kernel), image.shape[-1]
     blocks = -(-size // stride)
-    rows, columns = (1 + (side - size) // stride for side in image.shape[1:])
-    edges = [(0, 0, 0)] + [
+    rows, columns = (1 + (side - size) // stride for side in image.shape[:2])
+    edges = [
         (0, (count - 1 + blocks) * stride - side, 0)
-        for count, side in zip((rows, columns), image.shape[1:], strict=True)
+        for count, side in zip((rows, columns), image.shape[:2], strict=True)
     ]
-    tiles = jax.lax.pad(image, 0.0, edges).reshape(len(image), rows - 1 + blocks, stride, -1, stride)
-    tiles = tiles.transpose(1, 3, 0, 2, 4).reshape(*tiles.shape[1:4:2], -1)
+    tiles = jax.lax.pad(image, jnp.zeros((), image.dtype), [*edges, (0, 0, 0)])
+    tiles = tiles.reshape(rows - 1 + blocks, stride, -1, stride, channels).transpose(0, 2, 4, 1, 3)
+    tiles = tiles.reshape(*tiles.shape[:2], -1)
     slices = [tiles[i : i + rows, j : j + columns] for i in range(blocks) for j in range(blocks)]
-    kernel = jax.lax.pad(layer.weight, 0.0, [(0, 0, 0)] * 2 + [(0, blocks * stride - size, 0)] * 2)
-    kernel = kernel.reshape(*kernel.shape[:2], blocks, stride, blocks, stride).transpose(2, 4, 1, 3, 5, 0)
-    product = jnp.concatenate(slices, axis=-1) @ kernel.reshape(-1, len(layer.weight))
-    return product.transpose(2, 0, 1) + jnp.asarray(layer.bias)
+    beyond = (0, blocks * stride - size, 0)
+    kernel = jax.lax.pad(kernel, jnp.zeros((), kernel.dtype), [beyond, beyond, (0, 0, 0), (0, 0, 0)])
+    kernel = kernel.reshape(blocks, stride, blocks, stride, *kernel.shape[2:]).transpose(0, 2, 4, 1, 3, 5)
+    return jnp.concatenate(slices, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
 
 
 def convolutional(
