@@ -1,0 +1,99 @@
+"""Networks whose activations or weights another network scales: neuromodulation by multiplication.
+
+ANML, Beaulieu et al. (2020), https://arxiv.org/abs/2002.09571: a gate for every feature,
+`logits = W (features(x) * gate(x)) + b`.  Sparse synaptic bursting, Beaulieu et al. (2021),
+https://arxiv.org/abs/2108.12056: a gate for every weight, `network with weights W * gate(x)`.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Int, PyTree
+
+from aiga.core.protocols import Key
+from aiga.nn.conv import kaiming
+
+SUPPRESSED = -8.0
+"""The bias with which every weight begins almost shut: a gate of 3e-4."""
+
+
+class Gate(eqx.Module):
+    """A number in (0, 1) for each of `g` things, from what is seen."""
+
+    encoder: Callable[[Array], Float[Array, " f"]]
+    layers: tuple[eqx.nn.Linear, ...]
+    """Two where the first makes the second a matrix of low rank."""
+
+    def __call__(self, x: Array) -> Float[Array, " g"]:
+        x = self.encoder(x)
+        for layer in self.layers:
+            x = layer(x)
+        return jax.nn.sigmoid(x)
+
+
+class Gated(eqx.Module):
+    """Features, a gate for each of them or none, and a linear head."""
+
+    features: Callable[[Array], Float[Array, " f"]]
+    gate: Gate | None
+    head: eqx.nn.Linear
+
+    def __call__(self, x: Array) -> Float[Array, " c"]:
+        return self.logits(x, self.opening(x))
+
+    def opening(self, x: Array) -> Float[Array, " f"]:
+        """How far each gate is open; it stays the same for an `x` while only features and head adapt."""
+        return jnp.ones(self.head.in_features) if self.gate is None else self.gate(x)
+
+    def logits(self, x: Array, opening: Float[Array, " f"]) -> Float[Array, " c"]:
+        """The answer with gates that were computed before."""
+        return self.head(self.features(x) * opening)
+
+
+def gate(
+    key: Key,
+    encoder: Callable[[Array], Float[Array, " f"]],
+    inputs: int,
+    outputs: int,
+    *,
+    rank: int | None = None,
+    bias: float = 0.0,
+) -> Gate:
+    """A gate on the `inputs` features of an encoder, with Kaiming-normal weights.
+
+    Args:
+        key: Where the weights come from.
+        encoder: What looks.
+        inputs: How many features it gives.
+        outputs: How many things are gated: features, or all the weights of a network.
+        rank: Through so few numbers; None: directly, as in the papers.  A gate for every weight is large otherwise.
+        bias: The first bias; `SUPPRESSED` for weights.
+    """
+    keys = jax.random.split(key, 2)
+    sizes = (inputs, outputs) if rank is None else (inputs, rank, outputs)
+    layers = [linear(one, *size) for one, size in zip(keys, pairwise(sizes), strict=False)]
+    layers[-1] = eqx.tree_at(lambda layer: layer.bias, layers[-1], jnp.full(outputs, bias))
+    return Gate(encoder, tuple(layers))
+
+
+def linear(key: Key, inputs: int, outputs: int) -> eqx.nn.Linear:
+    """A linear layer with Kaiming-normal weights and no bias to begin with."""
+    layer = eqx.nn.Linear(inputs, outputs, key=jax.random.key(0))  # its numbers are all replaced
+    weight = kaiming(key, (inputs, outputs)).T
+    return eqx.tree_at(lambda layer: (layer.weight, layer.bias), layer, (weight, jnp.zeros(outputs)))
+
+
+def zapped(key: Key, head: eqx.nn.Linear, classes: Int[Array, " k"]) -> eqx.nn.Linear:
+    """The head with the weights of some classes drawn anew, Kaiming-normal; biases stay."""
+    fresh = kaiming(key, (head.weight.shape[1], len(classes))).T
+    return eqx.tree_at(lambda layer: layer.weight, head, head.weight.at[classes].set(fresh))
+
+
+def burst(weights: PyTree, opening: Float[Array, " g"]) -> PyTree:
+    """Weights, each multiplied with its gate; gates are in the order of the tree's leaves."""
+    flat, unravel = ravel_pytree(weights)
+    return unravel(flat * opening)
