@@ -1,8 +1,10 @@
 """A diff as something to read: coloured lines, with what it says as text and never as markup."""
 
+from collections import Counter
 from html import escape
 
 from aiga.core.texts import visible
+from aiga.safety.rules import parsed
 
 LINES = 2_000
 """Of one diff that are shown."""
@@ -26,9 +28,8 @@ def coloured(changes: str) -> str:
 
 def folded(summary: str, changes: str, *, opened: bool = False) -> str:
     """A diff that a click shows, under a line that says what it is."""
-    lines = changes.split("\n")
-    added, removed = (sum(line[:1] == mark and line[:3] != 3 * mark for line in lines) for mark in "+-")
-    counted = f"{summary} ({added:,} lines added, {removed:,} removed)" if changes else summary
+    marks = Counter(line.mark for line in parsed(changes))
+    counted = f"{summary} · lines: {marks['+']:,} added, {marks['-']:,} removed" if changes else summary
     return f"<details{' open' * opened}><summary>{escape(visible(counted))}</summary>{coloured(changes)}</details>"
 
 

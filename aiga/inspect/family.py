@@ -74,7 +74,10 @@ def drawn(members: Sequence[Member], lost: Sequence[Lost], marked: Sequence[int]
     count = 1 + max(lanes.values())
     apart = min(max(HIGH / count, LANES[1]), LANES[0])
     last = max(found.step for found in (*members, *lost))
-    places = {m.id: Place(along(m.step, last), TOP + apart * (lanes[m.id] + 0.5), min(radius(m, members), 0.42 * apart)) for m in members}
+    places = {
+        m.id: Place(along(m.step, last), TOP + apart * (lanes[m.id] + 0.5), min(radius(m, members), 0.42 * apart))
+        for m in members
+    }
     bottom = TOP + apart * count
     scores = [m.score for m in members if not isnan(m.score)] or [0.0]
     low, high = min(scores), max(scores)
