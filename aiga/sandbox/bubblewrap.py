@@ -95,13 +95,31 @@ def _files(folder: Path | None, limits: Limits, readable: Sequence[Path]) -> Ite
     yield from ("--proc", "/proc", "--dev", "/dev")
     for place in MEMORY if folder else (*MEMORY, INSIDE):
         yield from ("--perms", "1777", "--size", size, "--tmpfs", place)
-    for path in (*launch.interpreter(), *readable):
+    yield from _shown(launch.interpreter())
+    hidden = [str(path) for path in _hidden()]
+    for path in hidden:
+        yield from ("--perms", "0755", "--tmpfs", path)
+    yield from _shown(readable)
+    if folder:
+        yield from ("--bind", str(folder), INSIDE)
+    for path in (*hidden, "/dev", "/"):
+        yield from ("--remount-ro", path)
+    yield from ("--chdir", INSIDE)
+
+
+def _shown(paths: Sequence[Path]) -> Iterator[str]:
+    for path in paths:
         for parent in reversed(path.parents[:-1]):
             yield from ("--perms", "0755", "--dir", str(parent))
         yield from ("--ro-bind", str(path), str(path))
-    if folder:
-        yield from ("--bind", str(folder), INSIDE)
-    yield from ("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", INSIDE)
+
+
+def _hidden() -> Iterator[Path]:
+    """Where in what is shown that lies which is not to be."""
+    for root in {*map(Path, launch.SYSTEM), *launch.interpreter()}:
+        for path in launch.HIDDEN:
+            if path.is_relative_to(root.resolve()) and not root.is_symlink():
+                yield root / path.relative_to(root.resolve())
 
 
 def _drop(folder: Path) -> Iterator[str]:

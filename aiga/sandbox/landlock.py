@@ -21,7 +21,7 @@ from aiga.sandbox import launch, seccomp, stage
 from aiga.sandbox.launch import Launch, Rung
 from aiga.sandbox.protocol import Limits
 
-EXECUTE, WRITE, READ, READ_FOLDER = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+EXECUTE, WRITE, READ, READ_FOLDER = 1 << 0, 1 << 1, 1 << 2, stage.READ_FOLDER
 MAKE_CHAR, MAKE_SOCKET, MAKE_BLOCK, REFER, TRUNCATE, DEVICES = 1 << 6, 1 << 9, 1 << 11, 1 << 13, 1 << 14, 1 << 15
 FIRST = (1 << 13) - 1
 """The rights of version 1."""
@@ -72,6 +72,7 @@ def wrap(
             "network": TCP * (found >= 4),
             "scope": (ABSTRACT_SOCKETS | SIGNALS) * (found >= 6),
             "paths": [(str(path), allowed) for path, allowed in paths.items()],
+            "hidden": [str(path) for path in launch.HIDDEN],
         },
         "filter": call_filter.hex(),
         "user": folder.stat().st_uid if os.getuid() == 0 else None,
@@ -111,7 +112,7 @@ def _files(found: int) -> int:
 def _paths(folder: Path, readable: Sequence[Path], found: int) -> dict[Path, int]:
     """What may be opened and how; a folder stands for all that is in it."""
     look = {Path(name).resolve() for name in (*launch.SYSTEM, *launch.SETTINGS, *SEEN)}
-    look |= {*launch.interpreter(), *(path.resolve() for path in readable)}
+    look |= {path.resolve() for path in (*launch.interpreter(), *readable)}
     rights = {path: EXECUTE | READ | READ_FOLDER * path.is_dir() for path in sorted(look) if path.exists()}
     rights |= {Path(name): READ | WRITE for name in PLAIN}
     return rights | {folder: _files(found) & ~(MAKE_CHAR | MAKE_BLOCK | MAKE_SOCKET | DEVICES)}

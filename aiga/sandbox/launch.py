@@ -20,6 +20,8 @@ PREFIX = "aiga-sandbox-"
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32")
 """What programs and their libraries are made of."""
 SETTINGS = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
+HIDDEN = (Path(__file__).resolve().parents[1],)
+"""Our own package, where the interpreter's folders hold it: what programs are measured by lies there."""
 
 
 class Launch(NamedTuple):

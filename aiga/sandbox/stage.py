@@ -13,12 +13,14 @@ import resource
 import signal
 import struct
 import sys
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER = 1, 8, 22, 36
 PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, AMBIENT_RAISE, FILTER = 38, 47, 2, 2
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF, CAPSET = 444, 445, 446, {"x86_64": 126, "aarch64": 91}
 BENEATH = 1
+READ_FOLDER = 1 << 3
 DAC_READ_SEARCH = 2
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -139,11 +141,23 @@ def create(rules: dict[str, Any]) -> int:
     """The ruleset, as a descriptor: all that is `handled` is refused, but for `paths`."""
     attributes = struct.pack("=3Q", rules["files"], rules["network"], rules["scope"])
     ruleset = _check(LIBC.syscall(CREATE_RULESET, attributes, len(attributes), 0))
-    for path, allowed in rules["paths"]:
-        place = os.open(path, os.O_PATH)
-        _check(LIBC.syscall(ADD_RULE, ruleset, BENEATH, struct.pack("=Qi", allowed, place), 0))
-        os.close(place)
+    for root, rights in rules["paths"]:
+        for path, allowed in around(root, rights, rules["hidden"]):
+            place = os.open(path, os.O_PATH)
+            _check(LIBC.syscall(ADD_RULE, ruleset, BENEATH, struct.pack("=Qi", allowed, place), 0))
+            os.close(place)
     return ruleset
+
+
+def around(path: str, allowed: int, hidden: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """The same rule for all beneath `path` but what is hidden, of which it allows the names alone."""
+    if not any(other == path or other.startswith(f"{path}/") for other in hidden):
+        yield path, allowed
+    elif path not in hidden:
+        yield path, allowed & READ_FOLDER
+        for entry in os.scandir(path):
+            if not entry.is_symlink():  # its target has a rule of its own, or none
+                yield from around(entry.path, allowed if entry.is_dir() else allowed & ~READ_FOLDER, hidden)
 
 
 def drop(user: int, search: bool) -> None:

@@ -278,6 +278,26 @@ for number in range(1000):
 
 @linux
 @pytest.mark.parametrize("name", ladder.RUNGS)
+def test_our_own_package_is_hidden_where_the_interpreters_folders_hold_it(name, monkeypatch):
+    site = Path(pytest.__file__).resolve().parents[1]
+    monkeypatch.setattr(launch, "HIDDEN", (site / "_pytest",))
+    code = f"""
+import os
+import pluggy  # beside it
+shown = []
+for place in ({str(site)!r}, *[path for path in __import__("sys").path if path.endswith("site-packages")]):
+    try:
+        shown.append(open(os.path.join(place, "_pytest", "__init__.py")).read())
+    except OSError:
+        pass
+print(len(shown))
+"""
+    result = asyncio.run(commands.run(usable(name), ["python", "-c", code], files={}))
+    assert (result.outcome, result.stdout, result.stderr) == ("ok", "0\n", "")
+
+
+@linux
+@pytest.mark.parametrize("name", ladder.RUNGS)
 def test_to_cancel_a_command_is_to_end_all_it_started(name):
     rung, token = usable(name), f"aiga-cancel-{secrets.token_hex(8)}"
     code = "import os, time\nos.fork()\nopen('started', 'w')\ntime.sleep(1000)"
