@@ -301,7 +301,7 @@ def failure(error: Exception, where: Place) -> Exception:
         ((known.ModelUnavailableError, known.ModelServerError), "server"),
         (known.ModelTimeoutError, "timeout"),
         (known.ModelConnectionError, "cut"),
-        (known.ModelRequestRejectedError, "rejected"),
+        ((known.ModelRequestRejectedError, known.UserError), "rejected"),
         (known.ModelHTTPError, "rejected" if 400 <= status < 500 and status not in PASSING else "server"),
         ((known.ModelAPIError, known.UnexpectedModelBehavior), "malformed"),
         ((AttributeError, LookupError, TypeError, ValueError), "malformed"),  # of a reply in another shape

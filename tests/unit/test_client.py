@@ -217,6 +217,15 @@ def test_json_that_the_limit_cut_is_too_long_and_not_mended():
     assert (failed.value.kind, server.requests.total()) == ("length", 1)
 
 
+def test_a_tool_that_cannot_be_sent_is_a_failure_of_the_call(environment):
+    odd = LOOK._replace(parameters={"type": "object", "properties": 7})
+    with Server(lambda request: text("")) as server:
+        environment(server)
+        with pytest.raises(ModelFailed) as failed:
+            asyncio.run(quick(MODELS["openai"]).generate([Message("user", "?")], seed=0, tools=[odd]))
+    assert (failed.value.kind, server.requests.total()) == ("rejected", 0)
+
+
 @pytest.mark.parametrize("wire", WIRES)
 def test_a_model_asks_for_a_tool_and_is_told_what_it_gave(environment, wire):
     def script(request):
