@@ -16,6 +16,16 @@ INSTRUCTION = "Choose which program of the archive is changed next."
 LONGEST = 600
 
 
+class Means(NamedTuple):
+    """What programs need to run."""
+
+    fm: FM
+    """Whom they ask."""
+    sandbox: Sandbox
+    finished: Finished
+    """Where attempts are kept."""
+
+
 class Choice(NamedTuple):
     """What came of it."""
 
@@ -25,28 +35,20 @@ class Choice(NamedTuple):
     """Why there is none; empty: there is one."""
 
 
-async def choose(
-    files: Files,
-    archive: Sequence[Mapping[str, float]],
-    *,
-    fm: FM,
-    sandbox: Sandbox,
-    finished: Finished | None = None,
-    seed: int,
-) -> Choice:
+async def choose(files: Files, archive: Sequence[Mapping[str, float]], means: Means, *, seed: int) -> Choice:
     """Which entry of `archive` the program of `files` chooses."""
     attempt = await work(
         files,
         ENTRY,
         {"instruction": INSTRUCTION, "archive": [dict(entry) for entry in archive], "seed": seed},
         {},
-        fm=fm,
-        sandbox=sandbox,
+        fm=means.fm,
+        sandbox=means.sandbox,
         allowance=ALLOWED,
         seed=seed,
         label=LABEL,
         wanted="answer",
-        finished=finished,
+        finished=means.finished,
     )
     if attempt.failure:
         return Choice(fault=f"{attempt.failure}: {attempt.why}"[:LONGEST])

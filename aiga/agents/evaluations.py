@@ -85,6 +85,18 @@ def staged(measured: Sequence[Measured], first: int) -> Stages:
     return Stages(sum(len(one.search) for one in measured), float(began), float(ended))
 
 
+def cost(measured: Sequence[Measured]) -> tuple[float, float]:
+    """Dollars and tokens of an evaluation."""
+    outcomes = [outcome for one in measured for outcome in (*one.search, *one.select)]
+    return sum(outcome.usd for outcome in outcomes), sum(outcome.tokens for outcome in outcomes)
+
+
+def best(archive: Lineage) -> int:
+    """The row of the best program that was evaluated in full, the earliest of equals; its descriptor is `Stages`."""
+    size, full = int(archive.size), ~np.isnan(np.asarray(archive.descriptor)[:, Stages._fields.index("search")])
+    return int(np.argmax(np.where(full, np.asarray(archive.fitness), -np.inf)[:size]))
+
+
 async def measured(domains: Sequence[Domain], files: Files, first: int, least: float, *, seed: int) -> list[Measured]:
     """How a program does on some domains.
 

@@ -4,18 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from aiga.agents import reviews as papers
-from aiga.agents.choice import ENTRY
+from aiga.agents.choice import ENTRY, Means
 from aiga.agents.domain import Domain, Files, Workshop
 from aiga.agents.modelled import USUAL, Modelled
 from aiga.agents.responses import Asking
 from aiga.agents.roots import hyper
 from aiga.agents.workshop import SandboxedWorkshop
 from aiga.core.errors import UsageError
-from aiga.core.texts import Finished
 from aiga.data import reviews
 from aiga.data.puzzles import Sizes
-from aiga.fm.messages import FM
-from aiga.sandbox.protocol import Sandbox
 
 SIMULATED: tuple[Literal["reviewing", "controlling", "coding"], ...] = ("reviewing", "controlling", "coding")
 REAL = ("reviews",)
@@ -30,18 +27,6 @@ class World(NamedTuple):
     """Any of them will do."""
     root: Files
     """The first program."""
-
-
-class Means(NamedTuple):
-    """What programs that are not simulated need."""
-
-    fm: FM
-    sandbox: Sandbox
-    finished: Finished
-    path: str = ""
-    """Of the domain's data; empty: what is made here."""
-    own_choice: bool = False
-    """Whether programs choose parents."""
 
 
 def parsed(text: str) -> tuple[str, ...]:
@@ -77,10 +62,21 @@ def modelled(names: Sequence[str], sizes: Sizes, seed: int) -> World:
     return World(found, found, found[0].root())
 
 
-def real(names: Sequence[str], sizes: Sizes, seed: int, means: Means) -> World:
-    """A world of programs that ask a model, in the sandbox."""
-    domains = [DOMAINS[name](means, sizes, seed) for name in names]
-    entries = ("task_agent:solve", *([ENTRY] if means.own_choice else []))
+def real(
+    names: Sequence[str], sizes: Sizes, seed: int, means: Means, *, path: str = "", own_choice: bool = False
+) -> World:
+    """A world of programs that ask a model, in the sandbox.
+
+    Args:
+        names: Of the domains.
+        sizes: Of their splits; 0: the usual one.
+        seed: Of the splits, and of tasks that are made here.
+        means: What programs need.
+        path: Of the domain's data; empty: what is made here.
+        own_choice: Whether programs choose parents, and must be able to.
+    """
+    domains = [DOMAINS[name](means, sizes, seed, path) for name in names]
+    entries = ("task_agent:solve", *([ENTRY] if own_choice else []))
     workshop = SandboxedWorkshop(means.fm, means.sandbox, "meta_agent:modify", entries=entries, finished=means.finished)
     return World(domains, [workshop], hyper())
 
@@ -90,10 +86,10 @@ def sized(given: Sizes, usual: Sizes) -> Sizes:
     return Sizes(*(a or b for a, b in zip(given, usual, strict=True)))
 
 
-def _reviews(means: Means, sizes: Sizes, seed: int) -> Domain:
+def _reviews(means: Means, sizes: Sizes, seed: int, path: str) -> Domain:
     asking = Asking(means.fm, means.sandbox, papers.LABEL, finished=means.finished)
-    source = reviews.read(means.path) if means.path else None
+    source = reviews.read(path) if path else None
     return papers.Reviews(asking, source, sizes=sized(sizes, papers.USUAL), seed=seed)
 
 
-DOMAINS: dict[str, Callable[[Means, Sizes, int], Domain]] = {"reviews": _reviews}
+DOMAINS: dict[str, Callable[[Means, Sizes, int, str], Domain]] = {"reviews": _reviews}
