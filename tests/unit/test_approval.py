@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from terminal import person
 
+import aiga
 from aiga.cli.main import main
 from aiga.core.errors import UsageError
 from aiga.runs.loop import resume, run
@@ -101,6 +102,14 @@ def test_limits_and_logging_may_be_changed_and_not_removed(line):
     assert denied.reason.startswith("watched: agent.py, line ")
     assert line in denied.reason
     assert decided(changed(line.replace("3", "4").replace("begin", "end"), instead_of=line)).allowed
+
+
+@pytest.mark.parametrize("folder", ["first", "hyper"])
+def test_the_first_agents_keep_to_the_usual_rules(folder):
+    files = (Path(aiga.__file__).parent / "agents" / folder).glob("*.py")
+    assert [
+        str(finding) for path in files for finding in Rules().broken(diff({}, {path.name: path.read_bytes()}))
+    ] == []
 
 
 def test_a_line_that_looks_like_the_head_of_a_file_is_a_line():
