@@ -172,11 +172,11 @@ def test_what_is_kept_grows_with_the_root_or_not_at_all(length, nested, constant
     assert kept(length, "constant") == constant
 
 
-@pytest.mark.parametrize("length", [*range(1, 300), 1021, 1024, 5000, 9000, 59_049])
-def test_what_is_kept_is_enough(length):
-    counts = kept(length, "constant")
-    assert sum(counts) <= KEPT
-    assert length <= np.prod(counts) <= 1.5 * length
+def test_what_is_kept_is_enough_and_little_is_computed_in_vain():
+    for length in (*range(1, 300), 1021, 1024, 5000, 9000, 59_049):
+        counts = kept(length, "constant")
+        assert sum(counts) <= KEPT
+        assert length <= np.prod(counts) <= 1.5 * length
 
 
 def test_the_order_and_what_adapts_can_be_recorded_and_read():
