@@ -2,17 +2,17 @@
 
 Assumptions, all ours, none of them a measurement:
 
-1. An agent is a file of settings (`agents/settings.py`), which give it five abilities.  Of 33 single changes of the
-   first agent three to five help at once.  What a part gains or costs is drawn anew for every world.
+1. An agent is a file of settings (`agents/settings.py`), which give it five abilities, and of faults.  Of the 93 single
+   changes of the first agent three to five help at once.  What each part gains or costs is drawn for every world.
 2. A task asks for the abilities in shares of its own, around those of its domain, and has a difficulty (normal, mean
-   0.4, deviation 0.25).  An agent solves it with probability sigmoid(6 (its abilities in these shares - difficulty)),
+   0.33, deviation 0.25).  An agent solves it with probability sigmoid(6 (its abilities in these shares - difficulty)),
    drawn anew for every agent and evaluation.
 3. A modification is one agent's change of a file.  The modifier's skill is its abilities in the shares of `coding`.
    With probability 0.325 + 0.475 skill the changed agent can still edit.  Else it handed in nothing, or left a syntax
    error, a missing file, or no editor.
-4. With probability 0.1 + 0.6 skill the change is apt: it raises an ability that the task of the order asks for and
+4. With probability 0.7 + 0.3 skill the change is apt: it raises an ability that the task of the order asks for and
    the agent lacks; if no single change does, it is any change to what that ability depends on.  Else it is any change
-   at all.  With probability (1 - skill) / 2 any second change comes along.
+   at all, of which two in three are new faults.  With probability 0.6 (1 - skill) any second change comes along.
 5. One file, `agent.py`, is both who works and who modifies; or `task_agent.py` works and `meta_agent.py` modifies.
    With one file, skill in tasks and skill in modifying are aligned as far as the domain's shares are those of `coding`.
 """
@@ -34,14 +34,17 @@ from aiga.sandbox import diffs
 AGENT, WORKER, META = "agent.py", "task_agent.py", "meta_agent.py"
 SHARES: Mapping[str, Mapping[str, float]] = {
     "coding": {"reading": 0.2, "finding": 0.2, "writing": 0.2, "checking": 0.2, "choosing": 0.2},
-    "reviewing": {"reading": 0.3, "finding": 0.0, "writing": 0.0, "checking": 0.0, "choosing": 0.7},
-    "controlling": {"reading": 0.0, "finding": 0.0, "writing": 0.2, "checking": 0.8, "choosing": 0.0},
+    "reviewing": {"reading": 0.4, "finding": 0.0, "writing": 0.0, "checking": 0.3, "choosing": 0.3},
+    "controlling": {"reading": 0.2, "finding": 0.0, "writing": 0.0, "checking": 0.5, "choosing": 0.3},
+    "rewriting": {"reading": 0.0, "finding": 0.5, "writing": 0.5, "checking": 0.0, "choosing": 0.0},
 }
-"""What the tasks of each domain ask for."""
+"""What the tasks of each domain ask for; and the rewriting of others, where that is a skill of its own."""
 USUAL = Sizes(60, 100, 200)
-STEEPNESS, DIFFICULTY, SPREAD = 6.0, 0.4, 0.25
-KEPT, APT = (0.325, 0.8), (0.1, 0.7)
+STEEPNESS, DIFFICULTY, SPREAD = 6.0, 0.33, 0.25
+KEPT, APT = (0.325, 0.8), (0.7, 1.0)
 """Probabilities that a changed agent can still edit, and that a change is apt, for a skill of 0 and of 1."""
+CLUMSY = 0.6
+"""Probability that another change comes along, for a skill of 0; for a skill of 1 none does."""
 
 
 class Modelled:
@@ -112,10 +115,11 @@ class Modelled:
 
     def skill(self, agent: Files) -> float:
         """How well an agent modifies, from 0 to 1."""
-        return min(max(_weighed(self.abilities(agent, META), SHARES["coding"]), 0.0), 1.0)
+        shares = SHARES["coding" if AGENT in agent else "rewriting"]
+        return min(max(_weighed(self.abilities(agent, META), shares), 0.0), 1.0)
 
     async def modify(self, agent: Files, target: Files, order: Order, *, seed: int) -> Attempt:
-        """One change of a file of `target`, by a draw that agents, order and seed fix; apt the more often the abler."""
+        """A change of each file of `target`, by a draw that agents, order and seed fix; the abler, the apter."""
         given = [hexadecimal(fingerprint(files)) for files in (agent, target)]
         task = order.facts.task if isinstance(order.facts, Outcome) else ""
         chance = random.Random(f"modify {given} {task} {seed}")
@@ -123,9 +127,10 @@ class Modelled:
             skill = self.skill(agent)
         except UsageError as error:
             return Attempt(failure="crash", why=str(error))
-        name = chance.choice([name for name in (AGENT, WORKER, META) if name in target])
+        names = [name for name in (AGENT, WORKER, META) if name in target]
+        name = chance.choice(names)
         if chance.random() < _between(KEPT, skill):
-            changed = {**target, name: self._changed(target[name], name, task, skill, chance)}
+            changed = {**target} | {name: self._changed(target[name], name, task, skill, chance) for name in names}
         else:
             changed = _broken(target, name, chance)
         changes = diffs.diff(target, changed)
@@ -137,11 +142,11 @@ class Modelled:
         """A file after one change, or two."""
         before = settings.read(content)
         if chance.random() < _between(APT, skill):
-            shares = SHARES["coding"] if name == META else self._tasks[task][1] if task else SHARES[self.needs]
+            shares = SHARES["rewriting"] if name == META else self._tasks[task][1] if task else SHARES[self.needs]
             after = self._apt(before, shares, chance)
         else:
             after = chance.choice(settings.edits(before))[1]
-        if chance.random() < (1 - skill) / 2:
+        if chance.random() < CLUMSY * (1 - skill):
             after = chance.choice(settings.edits(after))[1]
         return settings.written(after, f"A simulated agent: {name}.")
 

@@ -1,7 +1,7 @@
 """What a simulated agent is made of, and what each part is worth: the assumptions of `agents/modelled.py` as tables.
 
 An agent's file is a list of assignments, read as literals and never executed.  Parts of it make up five abilities.
-Most changes hurt or do nothing; some help only beside another, and some of these hurt until the other is there.
+Most changes hurt or do nothing; some help only beside another, and hurt until the other is there.  Faults only hurt.
 """
 
 import ast
@@ -44,7 +44,10 @@ FIRST: Settings = {
     "PLAN": False,
     "TEMPERATURE": 0.2,
     "TONE": "plain",
+    "FAULTS": [],
 }
+FAULTS = 60
+"""How many kinds of faults a program can have.  An agent lists those that it has."""
 
 
 class Rule(NamedTuple):
@@ -105,14 +108,15 @@ RULES = (
 
 
 def drawn(seed: int) -> tuple[Rule, ...]:
-    """The rules of one world: every gain and loss is half to one and a half times that of the table."""
+    """The rules of one world: every gain and loss is half to one and a half times that of the table; and its faults."""
     chance = random.Random(f"rules {seed}")
-    return tuple(rule._replace(gain=rule.gain * chance.uniform(0.5, 1.5)) for rule in RULES)
+    faults = [Rule(chance.choice(ABILITIES), -0.8, (f"fault {number}",)) for number in range(FAULTS)]
+    return tuple(rule._replace(gain=rule.gain * chance.uniform(0.5, 1.5)) for rule in (*RULES, *faults))
 
 
 def parts(settings: Settings) -> frozenset[str]:
     """What an agent has, in the words of the rules."""
-    found = {tool for tool in TOOLS if tool in settings["TOOLS"]}
+    found = {*settings["TOOLS"], *(f"fault {number}" for number in settings["FAULTS"])}
     for name, values in VALUES.items():
         value = settings[name]
         if isinstance(value, bool):
@@ -149,6 +153,10 @@ def edits(settings: Settings) -> list[tuple[str, dict[str, Any]]]:
             found.append((tool, {**settings, "TOOLS": tools}))
     for name, values in VALUES.items():
         found += [(name, {**settings, name: value}) for value in values if value != settings[name]]
+    for fault in range(FAULTS):
+        has = settings["FAULTS"]
+        faults = [other for other in has if other != fault] if fault in has else [*has, fault]
+        found.append(("FAULTS", {**settings, "FAULTS": faults}))
     return found
 
 
