@@ -7,14 +7,16 @@ Assumptions, all ours, none of them a measurement:
 2. A task asks for the abilities in shares of its own, around those of its domain, and has a difficulty (normal, mean
    0.33, deviation 0.25).  An agent solves it with probability sigmoid(6 (its abilities in these shares - difficulty)),
    drawn anew for every agent and evaluation.
-3. A modification is one agent's change of a file.  The modifier's skill is its abilities in the shares of `coding`.
+3. A modification is one agent's change of each file of a program.  The modifier's skill is its abilities in the shares
+   of `coding`; in those of `rewriting` where who modifies has a file of its own.
    With probability 0.325 + 0.475 skill the changed agent can still edit.  Else it handed in nothing, or left a syntax
    error, a missing file, or no editor.
 4. With probability 0.7 + 0.3 skill the change is apt: it raises an ability that the task of the order asks for and
    the agent lacks; if no single change does, it is any change to what that ability depends on.  Else it is any change
    at all, of which two in three are new faults.  With probability 0.6 (1 - skill) any second change comes along.
 5. One file, `agent.py`, is both who works and who modifies; or `task_agent.py` works and `meta_agent.py` modifies.
-   With one file, skill in tasks and skill in modifying are aligned as far as the domain's shares are those of `coding`.
+   With one file, skill in tasks and skill in modifying are aligned as far as the domain's shares are those of `coding`;
+   with two, not at all: what makes a task agent better makes its meta agent no better.
 """
 
 import math
