@@ -22,9 +22,9 @@ from jaxtyping import Array, Float
 from aiga.core.errors import UsageError
 from aiga.core.protocols import Key
 
-Rule = Literal["decay", "oja", "clip", "simple", "retroactive"]
-"""How traces change: forget exponentially; Oja's; clip to [-1, 1]; clip, and a signal is the rate; clip, and a signal
-is the rate of what an eligibility trace remembers."""
+Rule = Literal["none", "decay", "oja", "clip", "simple", "retroactive"]
+"""How traces change: there are none, and connections are fixed; forget exponentially; Oja's; clip to [-1, 1]; clip, and
+a signal is the rate; clip, and a signal is the rate of what an eligibility trace remembers."""
 Per = Literal["layer", "neuron", "connection"]
 """What has a number of its own: the whole layer; each neuron, for all that comes in; each connection."""
 MODULATED = ("simple", "retroactive")
@@ -45,17 +45,18 @@ class Plastic(eqx.Module):
     alpha: Float[Array, "..."]
     """How much the trace counts: a number, a column or a matrix."""
     eta: Float[Array, "..."]
-    """The rate, in [0, 1]: a number, a column or a matrix; empty where the signal is the rate."""
+    """The rate, in [0, 1]: a number, a column or a matrix; empty where the signal is the rate, or nothing is written."""
     rule: Rule = eqx.field(static=True)
 
     def initial(self) -> Trace:
         """The trace at the beginning of an episode."""
-        none = jnp.zeros_like(self.weight)
+        none = jnp.zeros((0, 0) if self.rule == "none" else self.weight.shape)
         return Trace(none, none if self.rule == "retroactive" else jnp.zeros(0, none.dtype))
 
     def __call__(self, x: Float[Array, " i"], trace: Trace) -> Float[Array, " o"]:
         """Differentiable plasticity, Eq. 1, before the activation."""
-        return (self.weight + self.alpha * trace.hebb) @ x
+        weight = self.weight if self.rule == "none" else self.weight + self.alpha * trace.hebb
+        return weight @ x
 
     def after(
         self,
@@ -72,6 +73,8 @@ class Plastic(eqx.Module):
         """
         if (signal is not None) != (self.rule in MODULATED):
             raise UsageError(f"the rule is {self.rule!r}: give a signal to {' or '.join(MODULATED)}, and to no other.")
+        if self.rule == "none":
+            return trace
         together, (hebb, eligible) = jnp.outer(post, pre), trace
         if signal is None:
             return Trace(self._written(hebb, together, post[:, None]), eligible)
@@ -194,8 +197,8 @@ def plastic(
     shapes = {"layer": (), "neuron": (outputs, 1), "connection": (outputs, inputs)}
     return Plastic(
         scale * jax.random.normal(weights, (outputs, inputs)),
-        scale * jax.random.normal(traces, shapes[alpha]),
-        jnp.zeros(0) if rule == "simple" else jnp.full(shapes[eta], rate),
+        jnp.zeros(0) if rule == "none" else scale * jax.random.normal(traces, shapes[alpha]),
+        jnp.zeros(0) if rule in ("none", "simple") else jnp.full(shapes[eta], rate),
         rule,
     )
 
