@@ -151,7 +151,7 @@ def kept(length: int, memory: Memory) -> tuple[int, ...]:
 
     Their product is the number of steps, or a little more.
     """
-    if memory == "scan":
+    if memory == "scan" or length < 2:
         return (length,)
     if memory == "nested":
         return _evenly(length, 2)

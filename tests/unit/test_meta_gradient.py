@@ -164,7 +164,7 @@ def test_a_thousand_steps_need_hardly_more_than_a_quarter_of_them_and_less_than_
 
 @pytest.mark.parametrize(
     ("length", "nested", "constant"),
-    [(1, (1, 1), (1,)), (20, (5, 4), (20,)), (256, (16, 16), (16, 16)), (1024, (32, 32), (16, 8, 8))],
+    [(0, (0,), (0,)), (1, (1,), (1,)), (20, (5, 4), (20,)), (256, (16, 16), (16, 16)), (1024, (32, 32), (16, 8, 8))],
 )
 def test_what_is_kept_grows_with_the_root_or_not_at_all(length, nested, constant):
     assert kept(length, "scan") == (length,)
