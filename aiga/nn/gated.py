@@ -7,6 +7,7 @@ https://arxiv.org/abs/2108.12056: a gate for every weight, `network with weights
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -38,6 +39,8 @@ class Gate(eqx.Module):
 class Gated(eqx.Module):
     """Features, a gate for each of them or none, and a linear head."""
 
+    steady: ClassVar[tuple[str, ...]] = ("gate",)
+    """While these parts stay the same, so does the opening for an `x`."""
     features: Callable[[Array], Float[Array, " f"]]
     gate: Gate | None
     head: eqx.nn.Linear
@@ -46,12 +49,44 @@ class Gated(eqx.Module):
         return self.logits(x, self.opening(x))
 
     def opening(self, x: Array) -> Float[Array, " f"]:
-        """How far each gate is open; it stays the same for an `x` while only features and head adapt."""
+        """How far each gate is open."""
         return jnp.ones(self.head.in_features) if self.gate is None else self.gate(x)
 
     def logits(self, x: Array, opening: Float[Array, " f"]) -> Float[Array, " c"]:
         """The answer with gates that were computed before."""
         return self.head(self.features(x) * opening)
+
+    def read(self, x: Array) -> Float[Array, " f"]:
+        """What the head is given."""
+        return self.features(x) * self.opening(x)
+
+
+class Represented(eqx.Module):
+    """A representation, a layer that learns from it, and a linear head: the network of OML.
+
+    Javed & White (2019), https://arxiv.org/abs/1905.12588, Figure 1: while a class is learnt, the representation stays.
+    """
+
+    steady: ClassVar[tuple[str, ...]] = ("features",)
+    features: Callable[[Array], Float[Array, " f"]]
+    hidden: eqx.nn.Linear
+    head: eqx.nn.Linear
+
+    def __call__(self, x: Array) -> Float[Array, " c"]:
+        return self.logits(x, self.opening(x))
+
+    def opening(self, x: Array) -> Float[Array, " f"]:
+        """The representation."""
+        return self.features(x)
+
+    def logits(self, x: Array, opening: Float[Array, " f"]) -> Float[Array, " c"]:
+        """The answer with a representation that was computed before."""
+        del x
+        return self.head(jax.nn.relu(self.hidden(opening)))
+
+    def read(self, x: Array) -> Float[Array, " h"]:
+        """What the head is given."""
+        return jax.nn.relu(self.hidden(self.features(x)))
 
 
 def gate(
