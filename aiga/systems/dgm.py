@@ -237,8 +237,7 @@ class DarwinGodelMachine(eqx.Module):
         return state._replace(archive=archive), events
 
     def metrics(self, state: Evolved) -> Info:
-        scores = state.archive.fitness[: int(state.archive.size)]
-        made = int(state.made)
+        scores, made = np.asarray(state.archive.fitness)[: int(state.archive.size)], int(state.made)
         return {
             **state.archive.metrics(),
             "archive/mean": float(np.mean(scores)),
