@@ -11,11 +11,17 @@ and the learner are other ones, and a reward is an arithmetic expression, not a 
 
 Repetitions are tasks: each has a motor, and a seed of its training that is the same for all agents.
 
-Mean scores over the three tasks of `search` and of `report`, each of three policies, with seeds 0 to 2:
+Mean scores over the three tasks of `search`, or of `report`, with `aiga.learners.rewarded.Training()` and three seeds:
 
-| reward for standing | score | reward for leaning | score |
-| --- | --- | --- | --- |
-| `-(angle**2 + 0.1*speed**2 + 0.001*torque**2)` | SCORES
+    stand  0.62 (0.56 to 0.70)  -(angle**2 + 0.1*speed**2 + 0.001*torque**2)
+           0.61 (0.61 to 0.61)  height
+           0.14 (0.10 to 0.22)  (height > 0.9) * (abs(speed) < 1), which is the objective itself
+           0.00                 -abs(speed)
+    lean   0.82 (0.74 to 0.87)  cos(angle - 0.3) + 2*exp(-20*(angle - 0.3)**2 - 0.3*speed**2)
+           0.02 (0.01 to 0.03)  height
+           0.16 (0.10 to 0.20)  (angle > 0.2) * (angle < 0.4) * (abs(speed) < 1), the objective
+
+An evaluation is three trainings of 0.4 million steps: 7 seconds of one core of a busy machine.
 """
 
 import asyncio
