@@ -16,7 +16,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
 from aiga.core.protocols import Key
-from aiga.nn.conv import kaiming
+from aiga.nn.conv import features as width_of
+from aiga.nn.conv import kaiming, trunk
 
 SUPPRESSED = -8.0
 """The bias with which every weight begins almost shut: a gate of 3e-4."""
@@ -113,6 +114,44 @@ def gate(
     layers = [linear(one, *size) for one, size in zip(keys, pairwise(sizes), strict=False)]
     layers[-1] = eqx.tree_at(lambda layer: layer.bias, layers[-1], jnp.full(outputs, bias))
     return Gate(encoder, tuple(layers))
+
+
+def gated(
+    key: Key, shape: tuple[int, int, int], channels: int, gates: int, classes: int, *, normed: bool = True
+) -> Gated:
+    """The network of ANML: three convolutions, gated by another network of three.
+
+    Beaulieu et al. (2020), https://arxiv.org/abs/2002.09571: 256 and 112 channels, 1,000 classes, 6 million weights.
+
+    Args:
+        key: Where the weights come from.
+        shape: Height, width and channels of an image.
+        channels: Of each convolution that makes features.
+        gates: Channels of each convolution of the gate; 0: no gate.
+        classes: Rows of the head.
+        normed: Whether every channel of an image is brought to zero mean and unit deviation.
+    """
+    body, encoder, opening, head = jax.random.split(key, 4)
+    features = trunk(body, shape, [channels] * 3, normed=normed)
+    size = width_of(features, shape)
+    shutter = None
+    if gates:
+        look = trunk(encoder, shape, [gates] * 3, normed=normed)
+        shutter = gate(opening, look, width_of(look, shape), size)
+    return Gated(features, shutter, linear(head, size, classes))
+
+
+def represented(
+    key: Key, shape: tuple[int, int, int], channels: int, hidden: int, classes: int, *, normed: bool = False
+) -> Represented:
+    """The network of OML: six convolutions that represent, and two layers that learn.
+
+    Javed & White (2019), https://arxiv.org/abs/1905.12588: 256 channels, 1,024 hidden units, no norm.  Deviation: they
+    have images of 84 x 84 and strides; here the first convolution is pooled, and 28 x 28 pixels leave 3 x 3.
+    """
+    body, middle, head = jax.random.split(key, 3)
+    features = trunk(body, shape, [channels] * 6, pooled=(True, *[False] * 5), normed=normed)
+    return Represented(features, linear(middle, width_of(features, shape), hidden), linear(head, hidden, classes))
 
 
 def linear(key: Key, inputs: int, outputs: int) -> eqx.nn.Linear:
