@@ -132,7 +132,7 @@ def fitted(parent: Files, attempt: Attempt) -> Child:
     nothing = Child(attempt.changes, parent, attempt)
     if not attempt.changes:
         return nothing._replace(reason=f"no change: {attempt.failure or 'nothing was edited'} {attempt.why}".strip())
-    if any(line.startswith(BINARY) for line in attempt.changes.splitlines()):
+    if any(line.startswith(BINARY) for line in attempt.changes.split("\n")):
         return nothing._replace(reason="it changes a file that is no text")
     try:
         return nothing._replace(files=diffs.apply(parent, attempt.changes))

@@ -129,7 +129,7 @@ def _tools(tools: Any) -> str:
 
 def _messages(messages: Sequence[Any]) -> str:
     """Each message by itself, and that all calls are answered where providers look for the answers."""
-    open_calls: list[str] = []
+    open_calls: set[str] = set()
     for place, message in enumerate(messages):
         if fault := _message(message):
             return f"message {place}: {fault}"
@@ -139,7 +139,7 @@ def _messages(messages: Sequence[Any]) -> str:
             open_calls.remove(message["answers"])
         elif open_calls:
             return f"message {place}: calls before it have no answer: give one message of `tool` for each"
-        open_calls += [call["id"] for call in message.get("calls", ())]
+        open_calls |= {call["id"] for call in message.get("calls", ())}
     if open_calls or messages[-1]["role"] not in ("user", "tool"):
         return "the last message must be of `user`, or of `tool` with all calls answered"
     return ""

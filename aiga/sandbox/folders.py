@@ -101,7 +101,7 @@ def _read(path: str, most: int) -> bytes | None:
         return None
     with os.fdopen(fd, "rb") as file:
         facts = os.fstat(fd)
-        if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
+        if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1 or facts.st_size > most:  # sparse ones cost nothing
             return None
         content = file.read(most + 1)
     return content if len(content) <= most else None
