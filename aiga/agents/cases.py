@@ -19,6 +19,8 @@ SHOWN = 5
 """Wrong cases of a verdict."""
 LONGEST = 400
 """Characters of a value in a verdict."""
+LARGEST = 1e300
+"""A whole number beyond is no float."""
 WORK = "work"
 
 
@@ -38,18 +40,21 @@ class Verdict(NamedTuple):
 
 async def judged(sandbox: Sandbox, files: Mapping[str, bytes], cases: Sequence[Case]) -> Verdict:
     """The verdict on the files of a program."""
-    asked = [[{"does": step.does, "keep": step.keep, "checked": step.checked} for step in case] for case in cases]
-    inside = {f"{WORK}/{name}": content for name, content in files.items()}
-    inside |= {"driver.py": DRIVER.encode(), "cases.json": json.dumps(asked).encode()}
-    words = ["python", "-I", "driver.py", str(PATIENCE)]
-    result = await sandbox.run(words, files=inside, limits=LIMITS)
-    given = _given(result.stdout, len(cases))
-    wrong = [fault for case, steps in zip(cases, given, strict=True) if (fault := _fault(case, steps))]
-    share = 1 - len(wrong) / len(cases)
+    wrong = list(filter(None, await faults(sandbox, files, cases)))
     lines = [f"{len(cases) - len(wrong)} of {len(cases)} hidden cases are right."]
     lines += [f"\nWrong:\n{fault}" for fault in wrong[:SHOWN]]
     lines += [f"\nand {len(wrong) - SHOWN} more."] * (len(wrong) > SHOWN)
-    return Verdict(share, "\n".join(lines))
+    return Verdict(1 - len(wrong) / len(cases), "\n".join(lines))
+
+
+async def faults(sandbox: Sandbox, files: Mapping[str, bytes], cases: Sequence[Case]) -> list[str]:
+    """For each case what is wrong with what came of it, in words; empty: it is right."""
+    asked = [[{"does": step.does, "keep": step.keep, "checked": step.checked} for step in case] for case in cases]
+    inside = {f"{WORK}/{name}": content for name, content in files.items()}
+    inside |= {"driver.py": DRIVER.encode(), "cases.json": json.dumps(asked).encode()}
+    words = ["python", "-I", "-B", "driver.py", str(PATIENCE)]
+    result = await sandbox.run(words, files=inside, limits=LIMITS)
+    return [_fault(case, given) for case, given in zip(cases, _given(result.stdout, len(cases)), strict=True)]
 
 
 def _given(stdout: str, cases: int) -> list[Any]:
@@ -66,7 +71,7 @@ def _given(stdout: str, cases: int) -> list[Any]:
 
 
 def _fault(case: Case, given: Any) -> str:
-    """The first wrong step of a case and all before it, in words; empty: the case is right."""
+    """The first wrong step of a case and all before it."""
     if not isinstance(given, list):
         before = "; ".join(step.text for step in case)
         return f"  {before}\n  {given[:LONGEST] if isinstance(given, str) else 'there was no result'}"
@@ -110,12 +115,8 @@ def same(want: Any, given: Any) -> bool:
     if isinstance(want, bool) or isinstance(given, bool):
         return want is given
     if isinstance(want, int | float) and isinstance(given, int | float):
-        return want == given or (
-            isinstance(want, float | int)
-            and float in (type(want), type(given))
-            and abs(given) < 1e300
-            and math.isclose(want, given, rel_tol=1e-9, abs_tol=1e-9)
-        )
+        close = float in (type(want), type(given)) and abs(given) < LARGEST
+        return want == given or (close and math.isclose(want, given, rel_tol=1e-9, abs_tol=1e-9))
     if isinstance(want, list) and isinstance(given, list):
         return len(want) == len(given) and all(map(same, want, given))
     if isinstance(want, dict) and isinstance(given, dict):
@@ -129,6 +130,7 @@ import importlib
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -205,6 +207,8 @@ def live(case, folder, pipe):
         os.dup2(nothing, fd)
     os.chdir(folder)
     sys.path.insert(0, os.getcwd())
+    for name in os.listdir():
+        sys.modules.pop(name.removesuffix(".py"), None)
     sys.argv = [""]
     said = json.dumps(performed(case)).encode()
     if len(said) > MOST:
@@ -260,6 +264,7 @@ def main():
         os.makedirs(folder, exist_ok=True)
         copied(files, folder)
         given, late = heard(case, folder)
+        shutil.rmtree(folder, ignore_errors=True)
         fails += late
         os.write(1, (json.dumps([number, given]) + "\\n").encode())
 
