@@ -88,7 +88,7 @@ def staged(measured: Sequence[Measured], first: int) -> Stages:
 def cost(measured: Sequence[Measured]) -> tuple[float, float]:
     """Dollars and tokens of an evaluation."""
     outcomes = [outcome for one in measured for outcome in (*one.search, *one.select)]
-    return sum(outcome.usd for outcome in outcomes), sum(outcome.tokens for outcome in outcomes)
+    return float(sum(outcome.usd for outcome in outcomes)), float(sum(outcome.tokens for outcome in outcomes))
 
 
 def best(archive: Lineage) -> int:
