@@ -5,8 +5,8 @@ Assumptions, all ours, none of them a measurement:
 1. An agent is a file of settings (`agents/settings.py`), which give it five abilities, and of faults.  Of the 93 single
    changes of the first agent three to five help at once.  What each part gains or costs is drawn for every world.
 2. A task asks for the abilities in shares of its own, around those of its domain, and has a difficulty (normal, mean
-   0.33, deviation 0.25).  An agent solves it with probability sigmoid(6 (its abilities in these shares - difficulty)),
-   drawn anew for every agent and evaluation.
+   0.33 in `coding` and 0.55 elsewhere, deviation 0.25).  An agent solves it with probability sigmoid(6 (its abilities
+   in these shares - difficulty)), drawn anew for every agent and evaluation.
 3. A modification is one agent's change of each file of a program.  The modifier's skill is its abilities in the shares
    of `coding`; in those of `rewriting` where who modifies has a file of its own.
    With probability 0.325 + 0.475 skill the changed agent can still edit.  Else it handed in nothing, or left a syntax
@@ -42,7 +42,8 @@ SHARES: Mapping[str, Mapping[str, float]] = {
 }
 """What the tasks of each domain ask for; and the rewriting of others, where that is a skill of its own."""
 USUAL = Sizes(60, 100, 200)
-STEEPNESS, DIFFICULTY, SPREAD = 6.0, 0.33, 0.25
+DIFFICULTY: Mapping[str, float] = {"coding": 0.33, "reviewing": 0.55, "controlling": 0.55}
+STEEPNESS, SPREAD = 6.0, 0.25
 KEPT, APT = (0.325, 0.8), (0.7, 1.0)
 """Probabilities that a changed agent can still edit, and that a change is apt, for a skill of 0 and of 1."""
 CLUMSY = 0.6
@@ -197,7 +198,7 @@ def _tasks(needs: str, number: int, seed: int) -> dict[str, tuple[float, dict[st
         chance = random.Random(f"task {needs} {seed} {index}")
         raw = {name: share * chance.uniform(0.2, 1.8) for name, share in SHARES[needs].items()}
         shares = {name: value / sum(raw.values()) for name, value in raw.items()}
-        found[f"{needs}-{index}"] = (chance.gauss(DIFFICULTY, SPREAD), shares)
+        found[f"{needs}-{index}"] = (chance.gauss(DIFFICULTY[needs], SPREAD), shares)
     return found
 
 
