@@ -211,6 +211,36 @@ def right(network: Any, shown: Shown, adapts: Sequence[str]) -> Float[Array, " t
     return (answers.argmax(axis=1) == shown.labels).astype(jnp.float32)
 
 
+class Course(NamedTuple):
+    """A network with a head that knows nothing, and a stream of classes for it."""
+
+    network: Any
+    lessons: Shown
+    """Pictures to learn from, class after class."""
+    questions: Shown
+    """Other pictures of the same classes, in the same order of classes."""
+
+
+def course(
+    keys: tuple[Key, Key],
+    network: Any,
+    pictures: UInt8[Array, "n s s"],
+    length: int,
+    adapts: Sequence[str],
+    *,
+    train: int = 15,
+) -> Course:
+    """A stream of classes drawn from the pictures, as a network sees them of which only these parts adapt.
+
+    Of the two keys, one is of the classes and of their pictures, and one is of the head.
+    """
+    draw, head = keys
+    drawn: Stream = stream(draw, len(pictures) // EACH, length, train)
+    network = reset(head, network)
+    lessons = show(network, adapts, pictures, drawn.train, drawn.train_y)
+    return Course(network, lessons, show(network, adapts, pictures, drawn.test, drawn.test_y))
+
+
 class Examined(NamedTuple):
     """Accuracies after a stream, by learning rate."""
 
@@ -246,10 +276,7 @@ def examine(
         train: Pictures of each class that are learnt from.
     """
     draw, head, order = jax.random.split(key, 3)
-    drawn: Stream = stream(draw, len(pictures) // EACH, length, train)
-    network = reset(head, network)
-    lessons = show(network, adapts, pictures, drawn.train, drawn.train_y)
-    questions = show(network, adapts, pictures, drawn.test, drawn.test_y)
+    network, lessons, questions = course((draw, head), network, pictures, length, adapts, train=train)
     lived = shuffled(order, lessons, epochs) if epochs else lessons
 
     def one(rate: Array) -> Examined:
@@ -260,9 +287,10 @@ def examine(
 
 
 def _mistake(ask: Split) -> Callable[[Any, Shown], Float[Array, ""]]:
-    """Cross-entropy on one picture."""
+    """Cross-entropy on one picture, or its mean over a batch."""
 
     def loss(network: Any, one: Shown) -> Float[Array, ""]:
-        return optax.softmax_cross_entropy_with_integer_labels(ask.answer(network, one.seen), one.labels)
+        answer = jax.vmap(ask.answer, (None, 0)) if one.labels.ndim else ask.answer
+        return optax.softmax_cross_entropy_with_integer_labels(answer(network, one.seen), one.labels).mean()
 
     return loss
