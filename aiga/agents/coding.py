@@ -34,7 +34,7 @@ from aiga.sandbox.protocol import Limits, Sandbox
 
 LABEL = "agents/code"
 USUAL = Allowance(tokens=400_000, seconds=300.0, limits=Limits(memory_mb=1024, files_mb=32, processes=32))
-"""Of an attempt."""
+"""Of an attempt at a task of one small folder."""
 AT_ONCE = 8
 """Attempts of one agent that are under way together."""
 RULES = """\
@@ -54,6 +54,8 @@ class Assignment(NamedTuple):
     """Of the files that an agent leaves."""
     guarded: tuple[str, ...] = ()
     """Names of files that an agent must leave as they are."""
+    allowance: Allowance = USUAL
+    """What an attempt may use."""
 
 
 class Divided(NamedTuple):
@@ -73,7 +75,7 @@ class Coding:
         assignments: What they are given; None: polyglot-lite.
         name: What the domain is called.
         entry: What is called of an agent, `MODULE:FUNCTION`.
-        allowance: What an attempt may use.
+        allowance: What an attempt may use; None: as the assignment says.
         finished: Where attempts are kept.
         at_once: Attempts of one agent that are under way together.
     """
@@ -86,7 +88,7 @@ class Coding:
         *,
         name: str = "polyglot-lite",
         entry: str = "agent:solve",
-        allowance: Allowance = USUAL,
+        allowance: Allowance | None = None,
         finished: Finished | None = None,
         at_once: int = AT_ONCE,
     ) -> None:
@@ -130,7 +132,7 @@ class Coding:
             files,
             fm=self.fm,
             sandbox=self.sandbox,
-            allowance=self.allowance,
+            allowance=self.allowance or task.allowance,
             seed=seed,
             label=LABEL,
             finished=self.finished,

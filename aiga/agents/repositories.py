@@ -19,13 +19,16 @@ from aiga.agents import testfiles
 from aiga.agents.cases import Verdict
 from aiga.agents.coding import Assignment
 from aiga.agents.domain import Files
+from aiga.agents.exchange import USUAL
 from aiga.agents.testfiles import Required
 from aiga.core.errors import UsageError
 from aiga.sandbox import diffs, workspace
-from aiga.sandbox.protocol import Sandbox
+from aiga.sandbox.protocol import Limits, Sandbox
 
 MOST = 256 << 20
 """Bytes of a repository."""
+ROOMY = USUAL._replace(limits=Limits(memory_mb=4096, files_mb=512, processes=128))
+"""Of an attempt in a repository."""
 FIELDS = (
     "instance_id",
     "repo",
@@ -92,7 +95,7 @@ def _instance(place: Path, file: Path, number: int, line: str) -> Assignment:
         tests = Required(_patched(before, texts["test_patch"], where), names, texts["patch"], plugins=True)
         return await testfiles.judged(sandbox, before, left, tests)
 
-    return Assignment(texts["instance_id"], texts["problem_statement"], load, judge)
+    return Assignment(texts["instance_id"], texts["problem_statement"], load, judge, allowance=ROOMY)
 
 
 def _names(value: Any) -> list[str]:

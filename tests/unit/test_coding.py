@@ -224,9 +224,11 @@ def test_a_program_that_forges_its_result_gains_nothing(forgery):
     assert (found.score, found.share) == (0.0, 0.0)
 
 
-def test_a_program_that_does_not_end_is_wrong_and_not_waited_for_case_by_case(monkeypatch):
-    monkeypatch.setattr(cases, "PATIENCE", 0.2)
-    found = judged({"double.py": "while True: pass\n"}, "\n".join(["double.double(1) == 2"] * 50))
+@pytest.mark.parametrize("code", ["while True: pass\n", "import time\ntime.sleep(60)\n"])
+def test_a_program_that_does_not_end_is_wrong_and_not_waited_for_case_by_case(code, monkeypatch):
+    monkeypatch.setattr(cases, "PATIENCE", 1)
+    monkeypatch.setattr(cases, "DRIVER", cases.DRIVER.replace("3 * PATIENCE", "0.3" if "sleep" in code else "30"))
+    found = judged({"double.py": code}, "\n".join(["double.double(1) == 2"] * 50))
     assert found.share == 0
     assert "it did not end in time" in found.text
 
