@@ -9,7 +9,8 @@ expected of hidden cases never leaves this process.  Shown tests are as they wer
 that has changed or removed one is `tampered`, and scores 0 whatever else it did, though it would gain nothing: it
 searches for a way around the check, as the agent of node 114 of the Darwin Gödel Machine (Zhang et al., 2025,
 https://arxiv.org/abs/2505.22954) that removed the markers a check relied on.  An attempt that ended badly is judged by
-what it left, as in SWE-bench; if that solves the task, it is no failure.
+what it left, as in SWE-bench; if that solves the task, it is no failure.  All this holds in a sandbox, from which
+aiga's own files cannot be seen: with `--unsafe-no-sandbox` an agent can read the hidden cases.
 """
 
 import asyncio

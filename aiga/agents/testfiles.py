@@ -16,7 +16,7 @@ from typing import NamedTuple
 from aiga.agents.cases import Verdict
 from aiga.sandbox.protocol import Limits, Result, Sandbox
 
-LIMITS = Limits(seconds=600.0, memory_mb=4096, files_mb=256, processes=64, output_kb=4096)
+LIMITS = Limits(seconds=600.0, memory_mb=4096, files_mb=1024, processes=64, output_kb=4096)
 WORK = "work"
 SETTINGS = (
     *("conftest.py", "pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg", "pyproject.toml"),
@@ -71,6 +71,9 @@ def restored(before: Mapping[str, bytes], left: Mapping[str, bytes], tests: Requ
         files.pop(name, None)
         if content is not None:
             files[name] = content
+    for name in list(files):
+        for folder in PurePosixPath(name).parents:  # a file in the place of a folder gives way
+            files.pop(str(folder), None)
     return files
 
 

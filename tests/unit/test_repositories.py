@@ -284,3 +284,8 @@ def test_files_that_a_tests_patch_removes_are_gone():
         "tests/conftest.py": b"own",
         "tests/new.py": b"x",
     }
+
+
+def test_a_file_in_the_place_of_a_folder_of_tests_is_no_fault_of_ours():
+    left = {"calc/core.py": FIXED["calc/core.py"], "calc/__init__.py": b"", "tests": b"a file"}
+    assert verdict_on(left).score == 1
