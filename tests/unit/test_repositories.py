@@ -73,9 +73,8 @@ def judged(task: Assignment, files: Any) -> Verdict:
 
 def verdict_on(files: Any) -> Verdict:
     """The verdict of the instance's tests, without the plugins that happen to be here."""
-    required = Required(
-        {"tests/test_core.py": AFTER["tests/test_core.py"]}, (*NAMES, MORE, "tests/test_core.py::test_zero")
-    )
+    names = (*NAMES, MORE, "tests/test_core.py::test_zero")
+    required = Required({"tests/test_core.py": AFTER["tests/test_core.py"]}, names, ROW["patch"])
     return asyncio.run(testfiles.judged(ladder.best(), BEFORE, files, required))
 
 
@@ -83,7 +82,7 @@ def test_an_instance_is_solved_by_what_its_tests_say(tmp_path):
     (task,) = repositories.swe_bench(bench(tmp_path))
     assert (task.name, task.statement, dict(task.files())) == ("owner__calc-1", "add subtracts.", BEFORE)
     assert judged(task, FIXED).score == 1
-    found = judged(task, BEFORE)
+    found = verdict_on(BEFORE)
     assert (found.score, found.share) == (0.0, 0.25)
     assert f"failed: {NAMES[0]}" in found.text
     assert "+    return a + b" in found.text
