@@ -42,7 +42,7 @@ class Completion(eqx.Module):
     bits: int = eqx.field(static=True)
     pictures: Float[Array, "m n"] | None
     """To learn from, in [-1, 1]; None: patterns are random bits."""
-    tests: Float[Array, "m n"] | None
+    tests: Float[Array, "q n"] | None
     source: str = eqx.field(static=True, default="random")
     patterns: int = eqx.field(static=True, default=5)
     rounds: int = eqx.field(static=True, default=2)

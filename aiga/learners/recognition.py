@@ -71,7 +71,8 @@ class Recognition(eqx.Module):
     def build(self, key: Key, units: int, rule: Rule, alpha: Per) -> Recogniser:
         """Convolutions of `units` channels, and one plastic layer."""
         body, last = jax.random.split(key)
-        shape = (*self.train.shape[1:], 1)
+        side = self.train.shape[1]
+        shape = side, side, 1
         unpooled = [False] * self.layers
         eyes = trunk(body, shape, [units] * self.layers, pooled=unpooled, normed=False, stride=2, activation=tanh)
         return Recogniser(eyes, plastic(last, features(eyes, shape), self.ways, rule, alpha=alpha))
