@@ -23,10 +23,11 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-from aiga.core.errors import UsageError
+from aiga.core.errors import UsageError, require
 from aiga.core.protocols import Info, Key
 from aiga.data.fewshot import flat
 from aiga.data.images import objects
@@ -40,6 +41,9 @@ from aiga.learners.meta_gradient import Memory, Unroll
 from aiga.learners.reading import Reading
 from aiga.learners.recognition import Recognition
 from aiga.nn.plastic import MODULATED, Per, Rule
+from aiga.runs.claims import Claim
+from aiga.runs.record import Run
+from aiga.runs.report import Figure, style
 
 ABOUT = {"papers": (45, 31), "pillar": "learning", "needs": ()}
 
@@ -252,5 +256,93 @@ def _task(name: Name, own: Size, batch: int, found: bool, unroll: Unroll) -> Tas
         return Recognition(train, test, classes.source, counts, batch=batch, unroll=unroll, **about)
     text = corpus("auto" if found else "generated", "characters")
     train, test = (windows(part, batch, about["time"]) for part in (text.train, text.valid))
-    known, asked = (jax.tree.map(jnp.asarray, part) for part in (train, test))
-    return Reading(*known, *asked, len(text.vocabulary), text.source, unroll)
+    inputs, targets, test_inputs, test_targets = (jnp.asarray(part) for part in (*train, *test))
+    return Reading(inputs, targets, test_inputs, test_targets, len(text.vocabulary), text.source, unroll)
+
+
+PAPER = {"scale": "paper"}
+"""The first paper's display of pattern completion; with `--task`, the papers' sizes of the others."""
+
+_CUES = {"task": "cue_reward"}
+_MAZE = {"task": "maze"}
+
+CLAIM = (
+    Claim(
+        statement="A plastic network completes patterns of 1,000 bits that it has seen once; one with fixed connections"
+        " and as many parameters does not.",
+        source="Miconi, Stanley & Clune 2018, section 4.1",
+        metric="completion/error",
+        better="lower",
+        treatment={},
+        control={"plasticity": "none", "learning_rate": 3e-4},
+        steps=20,
+        margin=0.3,
+        others={"shared": {"plasticity": "shared"}},
+        also=("train/loss", "network/parameters"),
+    ),
+    Claim(
+        statement="A network whose last layer is plastic recognises one of five characters that it has never seen"
+        " before, after one look at each.",
+        source="Miconi, Stanley & Clune 2018, section 4.3",
+        metric="recognition/accuracy",
+        treatment={"task": "omniglot"},
+        control={"task": "omniglot", "plasticity": "none"},
+        steps=20,
+        margin=0.5,
+        also=("train/loss", "network/parameters"),
+    ),
+    Claim(
+        statement="Where only reward tells which cue is worth remembering, a network that says itself when to change"
+        " does better than one whose connections always change.",
+        source="Miconi et al. 2019, task 1",
+        metric="life/reward",
+        treatment={**_CUES, "modulation": "simple"},
+        control=_CUES,
+        steps=15,
+        margin=1.0,
+        others={"retroactive": {**_CUES, "modulation": "retroactive"}, "fixed": {**_CUES, "plasticity": "none"}},
+        also=("life/late", "network/parameters"),
+    ),
+    Claim(
+        statement="A plastic network finds a hidden goal again more often than one with fixed connections.",
+        source="Miconi, Stanley & Clune 2018, section 4.4",
+        metric="life/reward",
+        treatment=_MAZE,
+        control={**_MAZE, "plasticity": "none"},
+        steps=30,
+        others={"retroactive": {**_MAZE, "modulation": "retroactive"}},
+        also=("life/late", "network/parameters"),
+    ),
+)
+
+
+def figures(run: Run) -> list[Figure]:
+    """Where patterns are completed: what was stored, what was given, and what came back."""
+    system = make(**run.options)
+    if not isinstance(system.task, Completion):
+        return []
+    subplots = require("plotly.subplots", "report")
+    titles = ("stored", "given", "retrieved")
+    target, given, answer = retrieved(system.task, jax.random.key(0), run.state.network, 3)
+    content = subplots.make_subplots(3, 3, subplot_titles=titles, vertical_spacing=0.04)
+    for row in range(3):
+        for column, picture in enumerate((target, target * given, answer)):
+            shown = {"z": picture[row], "zmin": -1, "zmax": 1, "showscale": False, "colorscale": "gray"}
+            content.add_heatmap(**shown, row=row + 1, col=column + 1)
+    style(content, height=620)
+    content.update_xaxes(visible=False).update_yaxes(visible=False, autorange="reversed")
+    return [Figure("Retrieved patterns", "Three episodes of the last network; grey: nothing given.", content)]
+
+
+def retrieved(task: Completion, key: Key, network: Any, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of some episodes with unseen patterns, as pictures: the pattern, what was given of it, and the answer."""
+    rows = next(rows for rows in range(int(task.bits**0.5), 0, -1) if task.bits % rows == 0)
+    parts = eqx.filter_jit(task.answers)(key, network, n, task.tests)
+    target, given, answer = (np.asarray(part, float).reshape(n, rows, -1) for part in parts)
+    return target, given, answer
+
+
+if __name__ == "__main__":
+    import aiga
+
+    aiga.run("plastic_networks", steps=10)
