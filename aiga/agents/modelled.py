@@ -19,6 +19,7 @@ Assumptions, all ours, none of them a measurement:
    with two, not at all: what makes a task agent better makes its meta agent no better.
 """
 
+import functools
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -159,9 +160,8 @@ class Modelled:
         lacking = [shares[ability] * (1 - able[ability]) for ability in ABILITIES]
         ability = chance.choices(ABILITIES, lacking)[0]
         possible = settings.edits(before)
-        better = [
-            after for _, after in possible if settings.abilities(after, self.rules)[ability] > able[ability] + 1e-9
-        ]
+        rules = [rule for rule in self.rules if rule.ability == ability]
+        better = [after for _, after in possible if settings.abilities(after, rules)[ability] > able[ability] + 1e-9]
         return chance.choice(better or [after for part, after in possible if part in settings.concerned(ability)])
 
     async def sound(self, agent: Files, *, seed: int) -> str:
@@ -191,7 +191,8 @@ def _broken(target: Files, name: str, chance: random.Random) -> dict[str, bytes]
     return others if content is None else {**others, name: content.encode()}
 
 
-def _tasks(needs: str, number: int, seed: int) -> dict[str, tuple[float, dict[str, float]]]:
+@functools.lru_cache(16)
+def _tasks(needs: str, number: int, seed: int) -> Mapping[str, tuple[float, Mapping[str, float]]]:
     """Difficulty and shares of each task, by name."""
     found = {}
     for index in range(number):

@@ -7,7 +7,7 @@ Most changes hurt or do nothing; some help only beside another, and hurt until t
 import ast
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiga.core.errors import UsageError
@@ -128,7 +128,7 @@ def parts(settings: Settings) -> frozenset[str]:
     return frozenset(found)
 
 
-def abilities(settings: Settings, rules: tuple[Rule, ...]) -> dict[str, float]:
+def abilities(settings: Settings, rules: Sequence[Rule]) -> dict[str, float]:
     """Each ability, 0 for an agent like the first; gains have diminishing returns and add up to less than 1."""
     has, totals = parts(settings), dict.fromkeys(ABILITIES, 0.0)
     for rule in rules:

@@ -25,11 +25,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from aiga.agents import descent
+from aiga.agents import coders, descent
+from aiga.agents.coders import Means, World
 from aiga.agents.descent import Child, Stage
 from aiga.agents.diagnosis import diagnose, entry, unaided
-from aiga.agents.domain import Attempt, Domain, Files, Order, Workshop
-from aiga.agents.modelled import Modelled
+from aiga.agents.domain import Attempt, Order
 from aiga.agents.program import derived
 from aiga.archives.lineage import Lineage
 from aiga.core.errors import UsageError
@@ -44,13 +44,15 @@ from aiga.runs.claims import Claim
 from aiga.runs.events import Approved, Born, Denied, Rejected
 from aiga.runs.record import Run
 from aiga.runs.report import Figure
+from aiga.runs.store import packed
 from aiga.safety.approval import Approval, Auto
 from aiga.sandbox.protocol import Sandbox
-from aiga.selection.parents import Known, chosen
+from aiga.selection.parents import Choice, Known, chosen
 
 ABOUT = {"papers": (19,), "pillar": "architectures", "needs": ()}
 
-PARENTS = {
+STAGES = (10, 60)
+PARENTS: dict[str, Choice] = {
     "none": "sigmoid",
     "no_self_improve": "sigmoid",
     "no_archive": "latest",
@@ -58,15 +60,7 @@ PARENTS = {
     "random": "random",
 }
 """Who has children, under each control."""
-
-
-class World(NamedTuple):
-    """Where agents live."""
-
-    domain: Domain
-    workshop: Workshop
-    root: Files
-    """The first agent."""
+UNAIDED = Offline({"dgm/diagnose": unaided})
 
 
 class Evolved(NamedTuple):
@@ -116,8 +110,8 @@ class DarwinGodelMachine(eqx.Module):
     async def step(self, key: Key, state: Evolved) -> tuple[Evolved, Info]:
         if int(state.chosen) >= 0:
             return state, {"run/finished": 1}
-        seed, world = int(_seed(key)), self.world(int(state.world))
-        if int(state.steps) == 0:
+        seed, world = int(_seed(key)), self.world(state)
+        if not int(state.steps):
             state, info = await self.found(seed, state, world)
         elif int(state.steps) <= self.generations:
             state, info = await self.generate(seed, state, world)
@@ -127,7 +121,10 @@ class DarwinGodelMachine(eqx.Module):
 
     async def found(self, seed: int, state: Evolved, world: World) -> tuple[Evolved, Info]:
         """The archive with the first agent, which is given the tasks of every stage."""
-        staged = await descent.judged(world.domain, world.root, self.ladder(), seed=derived(seed, "evaluate"))
+        stages = self.ladder(len(world.domain.splits.search))
+        staged = await descent.judged(world.domain, world.root, stages, seed=derived(seed, "evaluate"))
+        if all(outcome.failure == "model" for outcome in staged.outcomes):
+            raise UsageError("the first agent got no usable reply from the model, in any task: try `aiga fm check`.")
         first = Child("", world.root, Attempt(), staged=staged)
         parents = np.full((1, 1, 2), NOBODY[0], np.int32)
         state, events = self.add(state, [first], parents, ["first"])
@@ -140,7 +137,7 @@ class DarwinGodelMachine(eqx.Module):
         scores = archive.fitness[:size]
         known = Known(scores, archive.children[:size], scores < 1)
         parents = chosen(PARENTS[self.control], known, self.children, seed=derived(seed, "parents"))
-        stages = self.ladder(scores)
+        stages = self.ladder(len(world.domain.splits.search), scores)
         works = (
             self.child(world, archive, int(row), stages, f"child {birth}.{index}", derived(seed, "child", index))
             for index, row in enumerate(parents)
@@ -158,7 +155,7 @@ class DarwinGodelMachine(eqx.Module):
         outcomes = descent.read(self.texts.get(archive.genomes["outcomes"][row]))
         start = entry(outcomes, self.domain == "swe-bench", derived(seed, "entry"))
         try:
-            diagnosis = await diagnose(self.model(), world.domain, parent, start, seed=derived(seed, "diagnose"))
+            diagnosis = await diagnose(self.fm or UNAIDED, world.domain, parent, start, seed=derived(seed, "diagnose"))
         except ModelFailed as error:
             return Child("", parent, Attempt(), reason=f"no diagnosis: {error.kind}: {error}"), start.kind
         modifier = world.root if self.control == "no_self_improve" else parent
@@ -196,16 +193,16 @@ class DarwinGodelMachine(eqx.Module):
             "run/finished": 1,
         }
 
-    def ladder(self, scores: Sequence[float] | None = None) -> list[Stage]:
-        """The stages; from the second on, who goes on must be as good as the second best of the archive.
-
-        Without scores, everyone goes on.
+    def ladder(self, tasks: int, scores: Sequence[float] | None = None) -> list[Stage]:
+        """The stages, as far as there are tasks; from the second on, who goes on must also be as good as the second
+        best of the archive.  Without scores, everyone goes on.
         """
+        ends = sorted({min(end, tasks) for end in self.stages})
         if scores is None:
-            return [Stage(tasks) for tasks in self.stages]
+            return [Stage(end) for end in ends]
         second = float(np.sort(scores)[-2:][0])
-        gates = [self.gate, *[max(self.gate, second)] * len(self.stages)]
-        return [Stage(tasks, least) for tasks, least in zip(self.stages, gates, strict=False)]
+        gates = [self.gate, *[max(self.gate, second)] * len(ends)]
+        return [Stage(end, least) for end, least in zip(ends, gates, strict=False)]
 
     def add(
         self, state: Evolved, children: Sequence[Child], parents: Int[np.ndarray, "n 1 2"], kinds: Sequence[str]
@@ -233,6 +230,7 @@ class DarwinGodelMachine(eqx.Module):
             events[f"born/{i}"] = Born(
                 one, parents[i : i + 1], kind, np.array([2]), fitness[i : i + 1], blob=[hexadecimal(blob)]
             )
+        genomes, about, fitness, named = jax.tree.map(jnp.asarray, (genomes, about, fitness, named))
         archive, _ = state.archive.add(genomes, Evaluation(fitness, about), named)
         return state._replace(archive=archive), events
 
@@ -257,14 +255,10 @@ class DarwinGodelMachine(eqx.Module):
             tokens=jnp.array(float(state.tokens) + sum(part.tokens for part in spent)),
         )
 
-    def model(self) -> FM:
-        """Who diagnoses."""
-        return self.fm or Offline({"dgm/diagnose": unaided})
-
-    def world(self, seed: int) -> World:
+    def world(self, state: Evolved) -> World:
         """Where agents live."""
-        modelled = Modelled(seed=seed, sizes=self.sizes)
-        return World(modelled, modelled, modelled.root())
+        means = Means(self.fm, self.sandbox, self.finished)
+        return coders.world(self.domain, self.path, self.sizes, int(state.world), means)
 
 
 def _seed(key: Key) -> Int[Array, ""]:
@@ -272,13 +266,15 @@ def _seed(key: Key) -> Int[Array, ""]:
 
 
 def make(
-    domain: Literal["modelled"] = "modelled",
+    domain: Literal["modelled", "polyglot-lite", "polyglot", "swe-bench"] = "modelled",
     path: str = "",
     control: Literal["none", "no_self_improve", "no_archive", "greedy", "random"] = "none",
     generations: int = 80,
     children: int = 2,
-    stages: tuple[int, ...] = (10, 60),
-    gate: float = 0.4,
+    stages: tuple[int, ...] = STAGES,
+    gate: float = 0.2,
+    select: int = 100,
+    report: int = 200,
     finalists: int = 5,
     *,
     fm: FM | None = None,
@@ -290,8 +286,9 @@ def make(
     """Evolve agents that rewrite their own program.
 
     Args:
-        domain: What agents work on; `modelled`: simulated agents, without a model.
-        path: A folder of tasks.
+        domain: What agents work on.  `modelled`: a simulation, without a model; `polyglot-lite`: the tasks that ship;
+            `polyglot`, `swe-bench`: those of a folder.
+        path: The folder.
         control: What is left out.  `no_self_improve`: the first agent makes all changes; `no_archive`: only the latest
             agent has children; `greedy`: only the best; `random`: all alike.
         generations: How many, after the first agent.
@@ -299,6 +296,8 @@ def make(
         stages: Tasks of `search` that an agent has been given after each stage of its evaluation.
         gate: The mean score that leads from the first stage to the second; later ones also ask for that of the second
             best agent of the archive.
+        select: Tasks that one agent is chosen on; `polyglot-lite` has its own, here and in the next.
+        report: Tasks that the chosen one is reported on.
         finalists: Agents, the best on `search`, that are evaluated on `select`, beside the first one.
         fm: Who diagnoses, and whom agents ask; None: nobody.
         sandbox: Where agents run; None: the best there is.
@@ -306,8 +305,13 @@ def make(
         finished: What keeps attempts.
         approval: Who allows a child to be evaluated; None: everyone is.
     """
-    if domain == "modelled" and fm is not None:
-        raise UsageError("--domain modelled simulates its models: leave --fm out, or give another --domain.")
+    coders.check(domain, path, fm)
+    whole = {"generations": generations, "children": children, "select": select, "report": report}
+    for name, value in {**whole, "finalists": finalists}.items():
+        if value < (0 if name == "generations" else 1):
+            raise UsageError(f"--{name} is {value}: give a larger whole number.")
+    if not stages or list(stages) != sorted({*stages}) or stages[0] < 1:
+        raise UsageError(f"--stages is {stages}: give numbers of tasks, each larger than the one before.")
     return DarwinGodelMachine(
         domain=domain,
         path=path,
@@ -316,7 +320,7 @@ def make(
         children=children,
         stages=stages,
         gate=gate,
-        sizes=Sizes(stages[-1], 100, 200),
+        sizes=Sizes(stages[-1], select, report),
         finalists=finalists,
         fm=fm,
         sandbox=sandbox,
@@ -326,28 +330,38 @@ def make(
     )
 
 
-PAPER = {"generations": 80, "children": 2, "stages": (10, 60, 200), "gate": 0.4}
+PAPER = {"domain": "swe-bench", "generations": 80, "children": 2, "stages": (10, 60, 200), "gate": 0.4}
+"""SWE-bench Verified; Claude 3.5 Sonnet in the agents, o1 for diagnoses, and neither `select` nor `report`."""
 
+LONG = {"generations": 300, "children": 4}
 CLAIM = tuple(
     Claim(
         statement=statement,
         source="Zhang et al. 2025, Fig. 2; here with simulated agents",
         metric="report/score",
-        treatment={},
-        control={"control": control},
-        also=("select/best", "archive/best", "archive/size", "dgm/able"),
+        treatment=LONG,
+        control={**LONG, "control": control},
+        also=("report/first", "archive/best", "archive/size", "archive/depth", "dgm/able"),
     )
     for control, statement in {
-        "no_self_improve": "Agents that rewrite themselves become better than agents that the first one rewrites.",
-        "no_archive": "An archive to branch from leads further than building on the latest agent alone.",
-        "greedy": "An archive to branch from leads further than building on the best agent alone.",
+        "greedy": "Branching from all agents of an archive leads to better ones than building on the best alone.",
+        "no_self_improve": "Agents that rewrite themselves become better than those that the first one rewrites.",
+        "no_archive": "Branching from all agents of an archive leads to better ones than building on the latest alone.",
     }.items()
 )
 
 
 def figures(run: Run) -> Iterable[Figure]:
     """Who came of whom, by which diffs, who was not kept, and how agents did stage by stage."""
-    return phylogeny.figures(run)
+    state, measured = run.state, {}
+    archive, identities = state.archive, packed(np.asarray(state.archive.identity)).tolist()
+    for row in range(int(archive.size)):
+        outcomes = descent.read(run.blob(hexadecimal(np.asarray(archive.genomes["outcomes"][row]))).decode())
+        scores = np.array([outcome.score for outcome in outcomes])
+        ends = sorted({min(end, len(scores)) for end in run.options.get("stages", STAGES)})
+        measured[identities[row]] = phylogeny.Measured(len(scores), tuple(float(scores[:end].mean()) for end in ends))
+    place = int(state.chosen)
+    return phylogeny.figures(run, measured, identities[place] if place >= 0 else None)
 
 
 if __name__ == "__main__":
