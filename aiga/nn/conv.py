@@ -107,6 +107,15 @@ def kaiming(key: Key, shape: tuple[int, ...]) -> Float[Array, "*shape"]:
 
 
 def largest(image: Float[Array, "h w c"]) -> Float[Array, "y x c"]:
-    """The largest of every 2 x 2 pixels; an odd last row or column is left out."""
+    """The largest of every 2 x 2 pixels; an odd last row or column is left out.
+
+    Of equal pixels one has the gradient.  That of `jnp.max` and `jnp.maximum` asks which pixel equals the largest; where
+    XLA computes the pixels again, rounded otherwise, none does, and the gradient is zero or NaN.
+    """
     height, width = (side // 2 for side in image.shape[:2])
-    return image[: 2 * height, : 2 * width].reshape(height, 2, width, 2, -1).max(axis=(1, 3))
+    squares = image[: 2 * height, : 2 * width].reshape(height, 2, width, 2, -1)
+    return _larger(_larger(squares[:, 0, :, 0], squares[:, 0, :, 1]), _larger(squares[:, 1, :, 0], squares[:, 1, :, 1]))
+
+
+def _larger(one: Array, other: Array) -> Array:
+    return jnp.where(one > other, one, other)

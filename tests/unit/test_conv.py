@@ -54,6 +54,12 @@ def test_the_largest_of_four_pixels_stays_and_an_odd_column_goes():
     np.testing.assert_array_equal(largest(image)[..., 0], [[6, 8]])
 
 
+def test_one_pixel_has_the_gradient_also_of_equal_ones():
+    image = jnp.array([[3.0, 1.0, 0.0, 0.0], [2.0, 2.0, 0.0, 0.0]])[..., None]
+    slope = jax.grad(lambda image: largest(image).sum())(image)[..., 0]
+    np.testing.assert_array_equal(slope, [[1, 0, 0, 0], [0, 0, 0, 1]])
+
+
 def test_the_trunks_of_anml_are_as_wide_as_the_paper_says():
     shape = (28, 28, 1)
     wide = jax.eval_shape(lambda key: trunk(key, shape, (256, 256, 256)), jax.random.key(0))
