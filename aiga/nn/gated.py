@@ -16,8 +16,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
 from aiga.core.protocols import Key
+from aiga.nn.conv import Trunk, kaiming, trunk
 from aiga.nn.conv import features as width_of
-from aiga.nn.conv import kaiming, trunk
 
 SUPPRESSED = -8.0
 """The bias with which every weight begins almost shut: a gate of 3e-4."""
@@ -90,6 +90,43 @@ class Represented(eqx.Module):
         return jax.nn.relu(self.hidden(self.features(x)))
 
 
+class Bursting(eqx.Module):
+    """Features and a head of which every weight has a gate: the network of sparse synaptic bursting.
+
+    Beaulieu, Clune & Cheney (2021), https://arxiv.org/abs/2108.12056.  What looks and what opens are two parts, so that
+    the second can learn alone.  Gains, shifts and biases have no gates.
+    """
+
+    steady: ClassVar[tuple[str, ...]] = ("eye", "gate")
+    features: Trunk
+    eye: Trunk
+    gate: Gate
+    head: eqx.nn.Linear
+
+    def __call__(self, x: Array) -> Float[Array, " c"]:
+        return self.logits(x, self.opening(x))
+
+    def opening(self, x: Array) -> Float[Array, " g"]:
+        """How far each weight's gate is open: those of the convolutions in their order, then the head's."""
+        return self.gate(self.eye(x))
+
+    def logits(self, x: Array, opening: Float[Array, " g"]) -> Float[Array, " c"]:
+        """The answer with gates that were computed before."""
+        open_now = eqx.tree_at(weights, self, burst(weights(self), opening))
+        return open_now.head(open_now.features(x))
+
+    def read(self, x: Array) -> Float[Array, " f"]:
+        """What the head is given.  Its weights are gated too: it cannot be asked without the rest."""
+        kernels = weights(self)[:-1]
+        open_now = burst(kernels, self.opening(x)[: sum(kernel.size for kernel in kernels)])
+        return eqx.tree_at(lambda net: weights(net)[:-1], self, open_now).features(x)
+
+
+def weights(network: PyTree) -> list[PyTree]:
+    """The kernels of the convolutions that make features, and the weights of the head."""
+    return [*(block.kernel for block in network.features.blocks), network.head.weight]
+
+
 def gate(
     key: Key,
     encoder: Callable[[Array], Float[Array, " f"]],
@@ -139,6 +176,40 @@ def gated(
         look = trunk(encoder, shape, [gates] * 3, normed=normed)
         shutter = gate(opening, look, width_of(look, shape), size)
     return Gated(features, shutter, linear(head, size, classes))
+
+
+def bursting(
+    key: Key,
+    shape: tuple[int, int, int],
+    channels: int,
+    eye: int,
+    classes: int,
+    *,
+    rank: int | None = 16,
+    bias: float = SUPPRESSED,
+    normed: bool = True,
+) -> Bursting:
+    """The network of sparse synaptic bursting: three convolutions and a head, and three convolutions that gate them.
+
+    Beaulieu, Clune & Cheney (2021), https://arxiv.org/abs/2108.12056: 112 and 192 channels and a direct gate, which is
+    590 million weights.
+
+    Args:
+        key: Where the weights come from.
+        shape: Height, width and channels of an image.
+        channels: Of each convolution that makes features.
+        eye: Channels of each convolution of what looks.
+        classes: Rows of the head.
+        rank: Through so few numbers all gates are opened; None: directly.
+        bias: Of the gates to begin with.
+        normed: Whether every channel of an image is brought to zero mean and unit deviation.
+    """
+    body, see, opening, head = jax.random.split(key, 4)
+    features, look = (trunk(one, shape, [width] * 3, normed=normed) for one, width in ((body, channels), (see, eye)))
+    layer = linear(head, width_of(features, shape), classes)
+    count = sum(block.kernel.size for block in features.blocks) + layer.weight.size
+    shutter = gate(opening, eqx.nn.Identity(), width_of(look, shape), count, rank=rank, bias=bias)
+    return Bursting(features, look, shutter, layer)
 
 
 def represented(

@@ -6,7 +6,7 @@ import optax
 import pytest
 
 from aiga.learners.meta_gradient import Unroll
-from aiga.nn.gated import SUPPRESSED, Gate, Gated, burst, gate, linear, zapped
+from aiga.nn.gated import SUPPRESSED, Gate, Gated, burst, bursting, gate, linear, weights, zapped
 
 
 def double(x):
@@ -78,3 +78,22 @@ def test_each_weight_is_multiplied_with_its_own_gate():
     opened = burst(weights, jnp.arange(5.0))
     np.testing.assert_array_equal(opened["a"], [[0, 1], [2, 3]])
     np.testing.assert_array_equal(opened["b"], [40])
+
+
+def test_every_kernel_and_the_head_have_gates_of_their_own_and_biases_have_none():
+    net = bursting(jax.random.key(0), (28, 28, 1), 2, 1, 3, rank=2, bias=0.0)
+    kernels = [3 * 3 * 1 * 2, 3 * 3 * 2 * 2, 3 * 3 * 2 * 2]
+    assert [leaf.size for leaf in weights(net)] == [*kernels, 3 * 18]
+    x = jax.random.uniform(jax.random.key(1), (28, 28, 1))
+    opening = net.opening(x)
+    assert opening.shape == (sum(kernels) + 3 * 18,)
+    np.testing.assert_allclose(net(x), net.logits(x, opening))
+    np.testing.assert_allclose(net.logits(x, jnp.ones_like(opening)), net.head(net.features(x)), rtol=1e-6)
+    np.testing.assert_allclose(net.logits(x, jnp.zeros_like(opening)), net.head.bias)
+    half = jnp.ones_like(opening).at[-3 * 18 :].set(0.5)
+    biased = eqx.tree_at(lambda net: net.head.bias, net, jnp.array([1.0, 2.0, 3.0]))
+    whole = biased.head(biased.features(x))
+    np.testing.assert_allclose(biased.logits(x, half) - biased.head.bias, (whole - biased.head.bias) / 2, rtol=1e-5)
+    read = net.read(x)
+    inside = net.head.weight * opening[-3 * 18 :].reshape(3, 18)
+    np.testing.assert_allclose(inside @ read, net(x), rtol=1e-4, atol=1e-6)
