@@ -63,6 +63,8 @@ class Recognition(eqx.Module):
     shots: int = eqx.field(static=True, default=1)
     asked: int = eqx.field(static=True, default=1)
     """Drawings without a label, each after all that have one; the paper asks about one."""
+    rate: float = eqx.field(static=True, default=0.01)
+    """Of the traces, to begin with."""
     batch: int = eqx.field(static=True, default=1)
     examined: int = eqx.field(static=True, default=200)
     """Episodes of an examination."""
@@ -75,7 +77,7 @@ class Recognition(eqx.Module):
         shape = side, side, 1
         unpooled = [False] * self.layers
         eyes = trunk(body, shape, [units] * self.layers, pooled=unpooled, normed=False, stride=2, activation=tanh)
-        return Recogniser(eyes, plastic(last, features(eyes, shape), self.ways, rule, alpha=alpha))
+        return Recogniser(eyes, plastic(last, features(eyes, shape), self.ways, rule, alpha=alpha, rate=self.rate))
 
     def begin(self, network: Recogniser) -> tuple[()]:
         """What is carried from one update to the next: nothing."""

@@ -40,6 +40,7 @@ from aiga.learners.lifetime import Lifetime
 from aiga.learners.meta_gradient import Memory, Unroll
 from aiga.learners.reading import Reading
 from aiga.learners.recognition import Recognition
+from aiga.learners.rollout import strong
 from aiga.nn.plastic import MODULATED, Per, Rule
 from aiga.runs.claims import Claim
 from aiga.runs.record import Run
@@ -94,7 +95,7 @@ class PlasticNetworks(eqx.Module):
     def init(self, key: Key) -> Learner:
         network = self.task.build(key, self.units, self.rule, self.alpha)
         zero = jnp.zeros((), jnp.int32)
-        return Learner(network, self._descent().init(network), self.task.begin(network), zero)
+        return jax.tree.map(strong, Learner(network, self._descent().init(network), self.task.begin(network), zero))
 
     @eqx.filter_jit
     def step(self, key: Key, state: Learner) -> tuple[Learner, Info]:
@@ -144,7 +145,7 @@ class Size(NamedTuple):
 LAPTOP: dict[str, Size] = {
     "patterns": Size(0, 1, 1e-3, 10, {"bits": 1000, "patterns": 5, "rounds": 1, "shown": 2, "blank": 1, "recall": 2}),
     "images": Size(0, 4, 1e-3, 25, {"side": 16, "patterns": 3, "rounds": 1, "shown": 3, "blank": 1, "recall": 2}),
-    "omniglot": Size(32, 16, 1e-3, 25, {"side": 15, "layers": 3, "asked": 5}),
+    "omniglot": Size(32, 16, 3e-3, 250, {"side": 15, "layers": 3, "asked": 5, "rate": 0.5}),
     "cue_reward": Size(32, 64, 1e-3, 100, {"cues": 3, "bits": 8, "length": 36, "pause": 0.0}, 2.0),
     "maze": Size(32, 32, 1e-3, 50, {"side": 5, "length": 50}, 4.0),
     "text": Size(32, 16, 3e-3, 50, {"time": 25}, 5.0),
