@@ -4,26 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from aiga.agents.attempt import work
+from aiga.agents.coders import Means
 from aiga.agents.domain import Files
 from aiga.agents.exchange import Allowance
-from aiga.core.texts import Finished
-from aiga.fm.messages import FM
-from aiga.sandbox.protocol import Limits, Sandbox
+from aiga.fm.offline import Offline
+from aiga.sandbox import ladder
+from aiga.sandbox.protocol import Limits
 
 ENTRY, LABEL = "parents:choose", "hyperagents/choose"
 ALLOWED = Allowance(calls=1, seconds=20.0, limits=Limits(processes=16))
 INSTRUCTION = "Choose which program of the archive is changed next."
 LONGEST = 600
-
-
-class Means(NamedTuple):
-    """What programs need to run."""
-
-    fm: FM
-    """Whom they ask."""
-    sandbox: Sandbox
-    finished: Finished
-    """Where attempts are kept."""
 
 
 class Choice(NamedTuple):
@@ -42,8 +33,8 @@ async def choose(files: Files, archive: Sequence[Mapping[str, float]], means: Me
         ENTRY,
         {"instruction": INSTRUCTION, "archive": [dict(entry) for entry in archive], "seed": seed},
         {},
-        fm=means.fm,
-        sandbox=means.sandbox,
+        fm=means.fm or Offline({}),
+        sandbox=means.sandbox or ladder.best(),
         allowance=ALLOWED,
         seed=seed,
         label=LABEL,

@@ -1,21 +1,26 @@
 """Where programs of two agents live: the domains of their task agents, and the workshops of their meta agents."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from aiga.agents import reviews as papers
-from aiga.agents.choice import ENTRY, Means
+from aiga.agents import reviews, rewards
+from aiga.agents.choice import ENTRY
+from aiga.agents.coders import LITE, Means
+from aiga.agents.coding import Coding
 from aiga.agents.domain import Domain, Files, Workshop
 from aiga.agents.modelled import USUAL, Modelled
 from aiga.agents.responses import Asking
 from aiga.agents.roots import hyper
 from aiga.agents.workshop import SandboxedWorkshop
 from aiga.core.errors import UsageError
-from aiga.data import reviews
 from aiga.data.puzzles import Sizes
+from aiga.data.reviews import read
+from aiga.sandbox import ladder
 
 SIMULATED: tuple[Literal["reviewing", "controlling", "coding"], ...] = ("reviewing", "controlling", "coding")
-REAL = ("reviews",)
+REVIEWS, REWARDS = "reviews", "rewards"
+REAL = (REVIEWS, REWARDS, LITE)
+SOLVE, MODIFY = "task_agent:solve", "meta_agent:modify"
 TASK, META = "task_agent.py", "meta_agent.py"
 
 
@@ -29,6 +34,17 @@ class World(NamedTuple):
     """The first program."""
 
 
+class Wishes(NamedTuple):
+    """What is asked of a world that is not simulated."""
+
+    train: rewards.Train
+    """What trains policies with a reward."""
+    path: str = ""
+    """Of papers; empty: they are made here."""
+    own_choice: bool = False
+    """Whether programs choose parents, and must be able to."""
+
+
 def parsed(text: str) -> tuple[str, ...]:
     """The names of domains that stand in one text, joined by `+`."""
     names = tuple(part.strip() for part in text.split("+"))
@@ -39,6 +55,8 @@ def parsed(text: str) -> tuple[str, ...]:
         raise UsageError(
             f"--domains {text} mixes simulated domains ({', '.join(SIMULATED)}) with others: give one kind."
         )
+    if LITE in names and len(names) > 1:
+        raise UsageError(f"--domains {text}: a task of {LITE} is a folder, and no response: give it alone.")
     return names
 
 
@@ -62,34 +80,30 @@ def modelled(names: Sequence[str], sizes: Sizes, seed: int) -> World:
     return World(found, found, found[0].root())
 
 
-def real(
-    names: Sequence[str], sizes: Sizes, seed: int, means: Means, *, path: str = "", own_choice: bool = False
-) -> World:
-    """A world of programs that ask a model, in the sandbox.
+def real(names: Sequence[str], sizes: Sizes, seed: int, means: Means, wishes: Wishes) -> World:
+    """A world of programs that ask a model, in the sandbox."""
+    if means.fm is None:
+        raise UsageError(f"programs of --domains {'+'.join(names)} ask a model: give one with --fm.")
+    asking = Asking(means.fm, means.sandbox or ladder.best(), "", SOLVE, finished=means.finished)
+    domains = [_domain(name, sizes, seed, asking, wishes) for name in names]
+    entries = (SOLVE, *([ENTRY] if wishes.own_choice else []))
+    workshop = SandboxedWorkshop(asking.fm, asking.sandbox, MODIFY, entries=entries, finished=means.finished)
+    return World(domains, [workshop], hyper(coding=LITE in names))
 
-    Args:
-        names: Of the domains.
-        sizes: Of their splits; 0: the usual one.
-        seed: Of the splits, and of tasks that are made here.
-        means: What programs need.
-        path: Of the domain's data; empty: what is made here.
-        own_choice: Whether programs choose parents, and must be able to.
-    """
-    domains = [DOMAINS[name](means, sizes, seed, path) for name in names]
-    entries = ("task_agent:solve", *([ENTRY] if own_choice else []))
-    workshop = SandboxedWorkshop(means.fm, means.sandbox, "meta_agent:modify", entries=entries, finished=means.finished)
-    return World(domains, [workshop], hyper())
+
+def _domain(name: str, sizes: Sizes, seed: int, asking: Asking, wishes: Wishes) -> Domain:
+    if name == LITE:
+        if any(sizes):
+            raise UsageError(f"the splits of {LITE} are given: leave --search, --select and --report out.")
+        return Coding(asking.fm, asking.sandbox, entry=SOLVE, finished=asking.finished)
+    if name == REWARDS:
+        asking, size = asking._replace(label=rewards.LABEL), sized(sizes, rewards.USUAL)
+        return rewards.Rewards(asking, wishes.train, sizes=size, seed=seed, finished=asking.finished)
+    papers = read(wishes.path) if wishes.path else None
+    asking, size = asking._replace(label=reviews.LABEL), sized(sizes, reviews.USUAL)
+    return reviews.Reviews(asking, papers, sizes=size, seed=seed)
 
 
 def sized(given: Sizes, usual: Sizes) -> Sizes:
     """The sizes that were given, the usual ones in the place of zeros."""
     return Sizes(*(a or b for a, b in zip(given, usual, strict=True)))
-
-
-def _reviews(means: Means, sizes: Sizes, seed: int, path: str) -> Domain:
-    asking = Asking(means.fm, means.sandbox, papers.LABEL, finished=means.finished)
-    source = reviews.read(path) if path else None
-    return papers.Reviews(asking, source, sizes=sized(sizes, papers.USUAL), seed=seed)
-
-
-DOMAINS: dict[str, Callable[[Means, Sizes, int, str], Domain]] = {"reviews": _reviews}
