@@ -87,7 +87,7 @@ def chain(archive: Lineage, row: int) -> list[int]:
 
 def agent(archive: Lineage, row: int, root: Files, texts: Texts) -> Files:
     """The files of an agent of the archive, whose genomes are `changes` and `files`: a diff, and a fingerprint."""
-    names = archive.genomes["changes"]
+    names = np.asarray(archive.genomes["changes"])
     changes = [texts.get(names[ancestor]) for ancestor in chain(archive, row)[1:]]
     return rebuilt(root, changes, np.asarray(archive.genomes["files"][row]))
 

@@ -137,7 +137,7 @@ class DarwinGodelMachine(eqx.Module):
         scores = archive.fitness[:size]
         known = Known(scores, archive.children[:size], scores < 1)
         parents = chosen(PARENTS[self.control], known, self.children, seed=derived(seed, "parents"))
-        stages = self.ladder(len(world.domain.splits.search), scores)
+        stages = self.ladder(len(world.domain.splits.search), scores.tolist())
         works = (
             self.child(world, archive, int(row), stages, f"child {birth}.{index}", derived(seed, "child", index))
             for index, row in enumerate(parents)
