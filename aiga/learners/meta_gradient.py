@@ -146,6 +146,60 @@ class Unroll(eqx.Module):
         return network
 
 
+def mean_loss(
+    loss: Callable[[PyTree, PyTree], Float[Array, ""]], network: PyTree, xs: PyTree, at_once: int
+) -> Float[Array, ""]:
+    """The mean of `loss(network, x)` over the `xs`, with the memory of `at_once` of them.
+
+    Its gradient, by network and `xs`, is computed on the way there, so it can be differentiated once, and backwards: as
+    the last loss after learning, not inside.  For ANML's step on a CPU, 12 of 84 pictures at once take a sixth less
+    time than all, since less memory is touched.
+    """
+    length = len(jax.tree.leaves(xs)[0])
+    if length % at_once:
+        raise UsageError(f"`at_once` is {at_once} of {length}: give a number that divides it.")
+    return _mean_loss((network, xs), loss, at_once)
+
+
+@eqx.filter_custom_vjp
+def _mean_loss(both: tuple[PyTree, PyTree], loss: Callable[..., Array], at_once: int) -> Float[Array, ""]:
+    return _accumulated(both, loss, at_once)[0]
+
+
+def _accumulated(both: tuple[PyTree, PyTree], loss: Callable[..., Array], at_once: int) -> tuple[Array, PyTree]:
+    """The mean loss and its gradient."""
+    inexact, rest = eqx.partition(both[0], eqx.is_inexact_array)
+
+    @eqx.filter_value_and_grad
+    def summed(given: tuple[PyTree, PyTree]) -> Float[Array, ""]:
+        return jax.vmap(loss, (None, 0))(eqx.combine(given[0], rest), given[1]).sum()
+
+    def add(total: PyTree, some: PyTree) -> tuple[PyTree, PyTree]:
+        value, (slope, slopes) = summed((inexact, some))
+        return jax.tree.map(jnp.add, total, (value, slope)), slopes
+
+    length = len(jax.tree.leaves(both[1])[0])
+    chunks = jax.tree.map(lambda x: x.reshape(length // at_once, at_once, *x.shape[1:]), both[1])
+    value = jax.eval_shape(summed, (inexact, jax.tree.map(lambda x: x[0], chunks)))[0]
+    zero = jnp.zeros(value.shape, value.dtype), jax.tree.map(jnp.zeros_like, inexact)
+    (value, slope), slopes = jax.lax.scan(add, zero, chunks)
+    slopes = jax.tree.map(lambda x: x.reshape(length, *x.shape[2:]), slopes)
+    return value / length, jax.tree.map(lambda x: x / length, (slope, slopes))
+
+
+@_mean_loss.def_fwd
+def _forward(
+    perturbed: PyTree, both: tuple[PyTree, PyTree], loss: Callable[..., Array], at_once: int
+) -> tuple[Array, PyTree]:
+    del perturbed
+    return _accumulated(both, loss, at_once)
+
+
+@_mean_loss.def_bwd
+def _backward(slopes: PyTree, outer: Array, *_: Any) -> PyTree:
+    return jax.tree.map(lambda x: outer * x, slopes)
+
+
 def kept(length: int, memory: Memory) -> tuple[int, ...]:
     """How many carries are kept at once of all steps, of a part of them, of a part of that, ...
 

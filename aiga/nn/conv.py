@@ -109,8 +109,8 @@ def kaiming(key: Key, shape: tuple[int, ...]) -> Float[Array, "*shape"]:
 def largest(image: Float[Array, "h w c"]) -> Float[Array, "y x c"]:
     """The largest of every 2 x 2 pixels; an odd last row or column is left out.
 
-    Of equal pixels one has the gradient.  That of `jnp.max` and `jnp.maximum` asks which pixel equals the largest; where
-    XLA computes the pixels again, rounded otherwise, none does, and the gradient is zero or NaN.
+    Of equal pixels one has the gradient.  That of `jnp.max` and `jnp.maximum` asks which pixel equals the largest;
+    where XLA computes the pixels again, rounded otherwise, none does, and the gradient is zero or NaN.
     """
     height, width = (side // 2 for side in image.shape[:2])
     squares = image[: 2 * height, : 2 * width].reshape(height, 2, width, 2, -1)

@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from aiga.core.errors import UsageError
-from aiga.learners.meta_gradient import KEPT, Unroll, kept
+from aiga.learners.meta_gradient import KEPT, Unroll, kept, mean_loss
 from aiga.nn.plastic import plastic_cell
 
 MEMORIES = ("scan", "nested", "constant")
@@ -129,6 +129,34 @@ def test_a_network_whose_traces_are_carried_is_unrolled_too(double, memory):
     expected, found = (jax.tree.leaves(jax.jit(jax.grad(run))(cell)) for run in (looped, unrolled))
     for one, other in zip(expected, found, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_a_mean_loss_of_some_at_once_is_that_of_all_with_its_gradients(drawn):
+    """By a network that was learnt, and by inputs of which some are whole numbers."""
+    network, xs = drawn
+    xs = {"seen": xs[:6], "number": jnp.arange(6)}
+
+    def loss(network, x):
+        return perceptron(network, x["seen"]) * x["number"]
+
+    def after(drawn, mean):
+        network, seen = drawn
+        learnt = learns().learn(perceptron, network, seen, optax.sgd(0.05)).network
+        return mean(learnt, xs | {"seen": seen}) ** 2
+
+    def all_of_them(network, xs):
+        return jax.vmap(loss, (None, 0))(network, xs).mean()
+
+    def some(network, xs):
+        return mean_loss(loss, network, xs, 2)
+
+    (one, ones), (other, others) = (
+        jax.jit(jax.value_and_grad(lambda drawn, mean=mean: after(drawn, mean)))((network, xs["seen"]))
+        for mean in (all_of_them, some)
+    )
+    np.testing.assert_allclose(one, other, rtol=1e-12)
+    for mine, expected in zip(jax.tree.leaves(others), jax.tree.leaves(ones), strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("memory", MEMORIES)
