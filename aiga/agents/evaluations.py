@@ -15,7 +15,7 @@ import numpy as np
 
 from aiga.agents.diagnosis import shortened
 from aiga.agents.domain import Domain, Files, Order, Outcome
-from aiga.agents.growth import ancestry
+from aiga.agents.growth import ancestry, entire
 from aiga.archives.lineage import Lineage
 from aiga.core.texts import Texts
 
@@ -93,8 +93,7 @@ def cost(measured: Sequence[Measured]) -> tuple[float, float]:
 
 def best(archive: Lineage) -> int:
     """The row of the best program that was evaluated in full, the earliest of equals; its descriptor is `Stages`."""
-    size, full = int(archive.size), ~np.isnan(np.asarray(archive.descriptor)[:, Stages._fields.index("search")])
-    return int(np.argmax(np.where(full, np.asarray(archive.fitness), -np.inf)[:size]))
+    return int(np.argmax(np.where(entire(archive), np.asarray(archive.fitness)[: int(archive.size)], -np.inf)))
 
 
 async def measured(domains: Sequence[Domain], files: Files, first: int, least: float, *, seed: int) -> list[Measured]:

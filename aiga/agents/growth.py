@@ -41,11 +41,13 @@ def growth(
     return [float(np.mean(found)) if len(found) >= max(least, 1) else float("nan") for found in gains]
 
 
-def fertile(
-    scores: Sequence[float], parents: Sequence[int], *, gamma: float = GAMMA, least: int = DESCENDANTS
-) -> int | None:
-    """The agent with the most growth, the earliest of equals; None: no agent has descendants enough."""
-    found = growth(scores, parents, gamma=gamma, least=least)
+def fertile(scores: Sequence[float], parents: Sequence[int], whole: Sequence[bool] | None = None) -> int | None:
+    """The agent with the most growth, the earliest of equals; None: no agent has descendants enough.
+
+    Who was evaluated in part is not chosen, if `whole` is given: its low score would make much growth of little.
+    """
+    found = np.array(growth(scores, parents))
+    found = found if whole is None else np.where(whole, found, np.nan)
     return None if np.isnan(found).all() else int(np.nanargmax(found))
 
 
@@ -61,12 +63,17 @@ class Carried(NamedTuple):
 
 def carried(archive: Lineage, texts: Texts) -> Carried:
     """The program of an archive that is to be carried to another domain."""
-    size = int(archive.size)
+    size, whole = int(archive.size), entire(archive)
     scores, parents = np.asarray(archive.fitness)[:size].tolist(), ancestry(archive)
-    row = fertile(scores, parents)
-    best = int(np.argmax(scores)) if row is None else row
+    row = fertile(scores, parents, whole)
+    best = int(np.argmax(np.where(whole, scores, -np.inf))) if row is None else row
     birth, index = np.asarray(archive.identity)[best].tolist()
     return Carried(program(archive, best, texts), (birth, index), growth(scores, parents)[best])
+
+
+def entire(archive: Lineage) -> list[bool]:
+    """Who was evaluated in full: the last number of whose descriptor is not NaN."""
+    return (~np.isnan(np.asarray(archive.descriptor)[: int(archive.size), -1])).tolist()
 
 
 def ancestry(archive: Lineage) -> list[int]:

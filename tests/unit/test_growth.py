@@ -29,6 +29,12 @@ def test_the_agent_to_transfer_is_the_one_with_the_most_growth_not_the_best():
     assert fertile(scores, parents) == 1
 
 
+def test_who_was_evaluated_in_part_is_not_carried_anywhere():
+    parents, scores = (-1, 0, 0, 0, 1, 1, 1), (0.5, 0.1, 0.6, 0.6, 0.9, 0.9, 0.3)
+    assert fertile(scores, parents, whole=[True, False, True, True, True, True, True]) == 0
+    assert fertile(scores, parents, whole=[False] * 7) is None
+
+
 def test_equal_growth_gives_the_earlier_agent_and_no_family_gives_none():
     assert fertile((0.0, 0.0, 0.0, 0.0, 0.0), (-1, 0, 1, 2, 3)) == 0
     assert fertile((0.0, 1.0), (-1, 0)) is None
