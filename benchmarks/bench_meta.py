@@ -2,9 +2,9 @@
 
 Beaulieu et al. (2020), https://arxiv.org/abs/2002.09571: 6 million weights, 20 inner steps of one picture each, then
 84 pictures.  Every contestant is a process of its own with one thread, the same weights, pictures and optimisers, and
-their meta-losses must agree.  Peers: the library `higher`; `torch.func`, with gates computed once; and the authors'
-way, of first order, one picture at a time.  Install them apart: `pip install torch higher`.  What is not installed is
-left out.
+their meta-losses and gradients must agree.  Peers: the library `higher`; `torch.func`, with gates computed once; and
+the authors' way, of first order, one picture at a time.  Install them apart: `pip install torch higher`.  What is not
+installed is left out.
 """
 
 import importlib.util
@@ -35,8 +35,11 @@ PEERS = {
     1: {"authors": ("torch",), "torch.func": ("torch",)},
 }
 NAMES = {"higher": "higher", "torch.func": "torch.func", "authors": "the authors' way"}
-CLOSE = 1e-4
-"""Largest relative difference between the meta-losses of contestants, before the first and after every step."""
+CLOSE = {"loss": 1e-4, "features": 1e-3, "gate": 1e-3, "head": 1e-3}
+"""Largest relative differences between contestants' meta-losses, and norms of their gradients, at the first step.
+
+Later ones drift apart: where a gradient is nothing but rounding, as of biases before a norm, Adam takes a full step.
+"""
 COMPILE, MEBIBYTES = 15.0, 100.0
 """What we allow ourselves: CPU-seconds of compilation, and memory of 1,024 steps."""
 
@@ -60,7 +63,8 @@ def steps_of(order: int, task: dict[str, Any]) -> list[dict[str, Any]]:
     for peer, modules in PEERS[order].items():
         if all(importlib.util.find_spec(module) for module in modules):
             theirs = run("peers", task | {"peer": peer})
-            np.testing.assert_allclose(ours["losses"], theirs["losses"], rtol=CLOSE)
+            for number, tolerance in CLOSE.items():
+                np.testing.assert_allclose(ours["first"][number], theirs["first"][number], rtol=tolerance)
             found.append(row(BENCH, name, "CPU-s", ours["cpu"], theirs["cpu"], NAMES[peer], smaller_is_better=True))
     return found
 

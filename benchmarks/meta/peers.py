@@ -75,7 +75,7 @@ def with_higher(net: Network, x: torch.Tensor, y: torch.Tensor, task: dict[str, 
             optimiser.step(functional.cross_entropy(unrolled(x[i : i + 1]), y[i : i + 1]))
         loss = functional.cross_entropy(unrolled(x), y)
         loss.backward()
-    return float(loss)
+    return loss.item()
 
 
 def with_func(net: Network, x: torch.Tensor, y: torch.Tensor, task: dict[str, Any]) -> float:
@@ -84,7 +84,7 @@ def with_func(net: Network, x: torch.Tensor, y: torch.Tensor, task: dict[str, An
         adapted = stepped(net, adapted, (x[i : i + 1], openings[i : i + 1]), y[i : i + 1], task)
     loss = functional.cross_entropy(functional_call(net, adapted, (x, openings)), y)
     loss.backward()
-    return float(loss)
+    return loss.item()
 
 
 def by_the_authors(net: Network, x: torch.Tensor, y: torch.Tensor, task: dict[str, Any]) -> float:
@@ -94,7 +94,7 @@ def by_the_authors(net: Network, x: torch.Tensor, y: torch.Tensor, task: dict[st
     logits = torch.cat([functional_call(net, adapted, (x[i : i + 1],)) for i in range(len(x))])
     loss = functional.cross_entropy(logits, y)
     loss.backward()
-    return float(loss)
+    return loss.item()
 
 
 def stepped(
@@ -123,14 +123,22 @@ def measure(task: dict[str, Any]) -> dict[str, Any]:
     net = Network(data)
     x, y = torch.tensor(data["pictures"])[:, None], torch.tensor(data["labels"])
     optimiser = torch.optim.Adam(net.parameters(), lr=1e-3)
-    losses, seconds = [], []
+    found, seconds = [], []
     for _ in range(task["steps"] + 1):  # the first is warm-up
         began = time.process_time()
         optimiser.zero_grad()
-        losses.append(WAYS[task["peer"]](net, x, y, task))
+        loss = WAYS[task["peer"]](net, x, y, task)
+        found.append({"loss": loss} | norms(net))
         optimiser.step()
         seconds.append(time.process_time() - began)
-    return {"cpu": statistics.median(seconds[1:]), "compile": 0.0, "losses": losses}
+    return {"cpu": statistics.median(seconds[1:]), "compile": 0.0, "first": found[0]}
+
+
+def norms(net: Network) -> dict[str, float]:
+    """Of the gradient, by part as in `ours.py`."""
+    parts = {"features": [net.features], "gate": [net.gate, net.gate_out], "head": [net.head]}
+    slopes = {name: [p.grad for module in modules for p in module.parameters()] for name, modules in parts.items()}
+    return {name: float(nn.utils.get_total_norm(slope)) for name, slope in slopes.items()}
 
 
 if __name__ == "__main__":
