@@ -149,7 +149,7 @@ def gate(
     keys = jax.random.split(key, 2)
     sizes = (inputs, outputs) if rank is None else (inputs, rank, outputs)
     layers = [linear(one, *size) for one, size in zip(keys, pairwise(sizes), strict=False)]
-    layers[-1] = eqx.tree_at(lambda layer: layer.bias, layers[-1], jnp.full(outputs, bias))
+    layers[-1] = eqx.tree_at(lambda layer: layer.bias, layers[-1], jnp.zeros(outputs) + bias)
     return Gate(encoder, tuple(layers))
 
 
