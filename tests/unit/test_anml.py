@@ -37,7 +37,7 @@ def moved(before, after):
     [
         ({}, {"features", "gate", "head"}, 1, "features (360), head (222)"),
         ({"method": "oml", "order": 2}, {"features", "hidden", "head"}, 2, "hidden (296), head (54)"),
-        ({"method": "pretrain"}, {"features", "head"}, 0, "nothing"),
+        ({"method": "pretrain", "reset_every": 3}, {"features", "head"}, 0, "nothing"),
         ({"method": "scratch"}, set(), 0, "nothing"),
     ],
 )
@@ -50,7 +50,7 @@ def test_training_moves_all_weights_and_the_record_says_what_adapts_inside(optio
 
 
 def test_a_run_is_tested_once_at_its_end_and_then_finished():
-    system, state = begun(method="pretrain", meta_steps=2, lengths=(2,))
+    system, state = begun(method="pretrain", reset_every=3, meta_steps=2)
     state, first = stepped(system, state)
     state, last = stepped(system, state)
     assert not [name for name in first if name.startswith(("test/", "run/"))]
@@ -83,19 +83,11 @@ def test_zapping_changes_what_a_lesson_begins_with():
 
 
 def test_the_head_is_reset_every_so_many_steps_of_pretraining():
-    system, state = begun(method="pretrain", reset_every=3, learning_rate=1e-6)
+    system, state = begun(method="pretrain", reset_every=3)
     kept = system.trained(jax.random.key(1), state._replace(updates=jnp.array(1, jnp.int32)))[0]
     reset = system.trained(jax.random.key(1), state._replace(updates=jnp.array(3, jnp.int32)))[0]
     changes = [jnp.abs(after.network.head.weight - state.network.head.weight).mean() for after in (kept, reset)]
-    assert changes[0] < 1e-5 < 0.1 < changes[1]
-
-
-def test_orders_differ_in_the_meta_gradient_and_not_in_the_loss():
-    (first, state), (second, _) = begun(), begun(order=2)
-    (one, said), (two, told) = (system.trained(jax.random.key(1), state) for system in (first, second))
-    np.testing.assert_allclose(said["train/loss"], told["train/loss"], rtol=1e-5)
-    gradients = [after.optimiser[0].mu.features.blocks[0].kernel for after in (one, two)]
-    assert jnp.abs(gradients[0] - gradients[1]).max() > 1e-3 * jnp.abs(gradients[1]).max()
+    assert changes[0] < 0.01 < 0.1 < changes[1]
 
 
 def test_gates_are_laid_out_by_class_and_sorted_by_the_class_that_opens_them():
