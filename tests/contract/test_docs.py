@@ -63,10 +63,9 @@ def test_every_block_of_the_page_runs(page, tmp_path):
     """Blocks of a page share a folder; a block with a title is a file that the next ones use."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     for block in blocks(page):
-        if block.excused or block.language not in ("bash", "python"):
-            continue
         if block.title:
             (tmp_path / block.title).write_text(block.code)
+        if block.title or block.excused or block.language not in ("bash", "python"):
             continue
         python = [sys.executable, "-W", "error", *CACHE_RACE, "-"]
         command = ["bash", "-euo", "pipefail"] if block.language == "bash" else python
