@@ -10,7 +10,8 @@ does so outside, and believes neither.
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Literal, NamedTuple
 
@@ -21,7 +22,7 @@ from aiga.agents.turns import unclean
 from aiga.core.texts import Finished, Recent, hexadecimal
 from aiga.fm.messages import FM
 from aiga.sandbox import diffs
-from aiga.sandbox.protocol import Result, Sandbox
+from aiga.sandbox.protocol import Limits, Result, Sandbox
 
 AGENT, WORK, MATERIAL, TASK, ANSWER = "agent", "work", "material", "task.json", "answer.json"
 LEFT_BEHIND = ("__pycache__", ".pytest_cache", ".git")
@@ -33,6 +34,8 @@ MOST_CHANGED = 4 << 20
 LONGEST_CHANGES = 1 << 20
 """Characters of a diff."""
 LONGEST_WHY = 600
+BLOCK = 4096
+"""Bytes of the disk that a file takes beyond its own, at most."""
 
 
 async def work(
@@ -82,7 +85,7 @@ async def work(
         result = await sandbox.run(
             ["python", "-P", "-c", RUNNER, entry],
             files={**files, **_placed(WORK, folder)},
-            limits=allowance.limits._replace(seconds=allowance.seconds),
+            limits=_limits(allowance, (agent, folder, material or {})),
             collect=[ANSWER, f"{WORK}/*"],
             serve=exchange,
         )
@@ -99,6 +102,14 @@ def _key(parts: list[Any]) -> str:
 
 def _placed(place: str, files: Files) -> dict[str, bytes]:
     return {f"{place}/{name}": content for name, content in files.items()}
+
+
+def _limits(allowance: Allowance, given: Iterable[Files]) -> Limits:
+    """Those of the sandbox: what an agent is given takes no room from what it may write."""
+    size = sum(len(content) + BLOCK for files in given for content in files.values())
+    return allowance.limits._replace(
+        seconds=allowance.seconds, files_mb=allowance.limits.files_mb + math.ceil(size / 2**20)
+    )
 
 
 def left(result: Result, folder: Files, exchange: Exchange, wanted: str) -> Attempt:

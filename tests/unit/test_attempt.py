@@ -69,6 +69,14 @@ def solve(task):
     assert 0 < found.seconds < 5
 
 
+def test_what_an_agent_is_given_to_read_takes_no_room_from_what_it_may_write():
+    material = {f"{n}/evaluations.json": b"x" * 2**20 for n in range(SMALL.limits.files_mb)}
+    material |= {f"{n}/small.json": b"x" for n in range(500)}
+    code = "import time\ndef solve(task):\n    open('new.txt', 'w').write('new')\n    time.sleep(0.5)"
+    found = attempt(code, material=material, wanted="changes")
+    assert (found.failure, diffs.apply(FOLDER, found.changes)["new.txt"]) == ("", b"new")
+
+
 def test_an_agent_that_leaves_threads_and_processes_behind_has_ended_all_the_same():
     code = """
 import subprocess, threading, time
