@@ -177,13 +177,16 @@ def _row(number: int, program: Known) -> dict[str, Any]:
 
 def told(outcome: Outcome) -> dict[str, Any]:
     """A task of `search`."""
-    return {**pruned(outcome), "score": outcome.score, "verdict": outcome.verdict, "log": shortened(outcome.log, LOG)}
+    said = {"failure": outcome.failure, "score": outcome.score, "verdict": outcome.verdict}
+    return {**pruned(outcome), **said, "log": shortened(outcome.log, LOG)}
 
 
 def pruned(outcome: Outcome) -> dict[str, Any]:
-    """A task without its label: neither verdict nor score, from which the label could be told; and no log."""
-    handed_in = shortened(outcome.handed_in, HANDED_IN)
-    return {"task": outcome.task, "handed_in": handed_in, "failure": outcome.failure}
+    """A task without its label: neither verdict nor score, from which the label could be told; and no log.
+
+    No failure either: who solves a task has none, so an agent that fails at the end of each would be told its scores.
+    """
+    return {"task": outcome.task, "handed_in": shortened(outcome.handed_in, HANDED_IN)}
 
 
 def written(found: Sequence[Measured]) -> str:

@@ -80,9 +80,7 @@ def test_labels_of_the_choice_are_not_shown_and_those_of_the_search_are():
         "archive.json",
     ]
     assert "right was" in files["1/good.search.json"]
-    assert json.loads(files["1/good.select.json"]) == [
-        {"task": task, "handed_in": "said", "failure": ""} for task in ("y", "z")
-    ]
+    assert json.loads(files["1/good.select.json"]) == [{"task": task, "handed_in": "said"} for task in ("y", "z")]
     told = json.loads(files["archive.json"])
     assert told["changes_left"] == 7
     assert told["programs"][1] == {
@@ -93,6 +91,15 @@ def test_labels_of_the_choice_are_not_shown_and_those_of_the_search_are():
         "meta_agent_failed": True,
         "mean_scores": {"good": {"search": 0.75, "select": 0.5}},
     }
+
+
+def test_who_fails_at_the_end_of_each_task_is_not_told_which_of_the_choice_were_solved():
+    outcomes = [Outcome("y", 1.0, "a diff"), Outcome("z", 0.0, "a diff", failure="crash")]
+    found = Measured("good", outcomes, outcomes, 1.0)
+    files = evaluations.material([Known(-1, 0.5, 0, False, "", [found])], 7)
+    first, second = (set(task.items()) for task in json.loads(files["0/good.select.json"]))
+    assert first ^ second == {("task", "y"), ("task", "z")}
+    assert json.loads(files["0/good.search.json"])[1]["failure"] == "crash"
 
 
 def test_the_report_is_never_asked_for():
