@@ -32,7 +32,7 @@ def test_fixed_connections_have_no_fewer_parameters_but_as_few_as_that_allows(ta
 
 def tiny(rule="decay", rate=0.01, bits=20):
     task = Completion(bits, None, None, patterns=1, rounds=1, shown=2, blank=1, recall=2, batch=8, examined=16)
-    return PlasticNetworks(task, bits + 1, rule, "layer", rate, 1e9, 20)
+    return PlasticNetworks(task, bits + 1, rule, "layer", rate, 10**9, 1e9, 20)
 
 
 def test_a_small_plastic_network_learns_to_complete_and_says_how_it_learned():
@@ -65,8 +65,9 @@ def test_options_that_contradict_each_other_are_refused(options, said):
 @pytest.mark.parametrize(
     ("options", "rule"),
     [
-        ({}, "decay"),
-        ({"rule": "oja"}, "oja"),
+        ({}, "clip"),
+        ({"scale": "paper"}, "decay"),
+        ({"rule": "hebb"}, "decay"),
         ({"task": "maze"}, "clip"),
         ({"task": "cue_reward", "modulation": "retroactive"}, "retroactive"),
         ({"task": "cue_reward", "plasticity": "none"}, "none"),
