@@ -65,8 +65,12 @@ def simulated(names: Sequence[str]) -> bool:
     return names[0] in SIMULATED
 
 
-def refuse(names: Sequence[str], of_models: Mapping[str, bool], of_simulations: Mapping[str, bool]) -> None:
-    """Refuse options that mean nothing in these domains: what only models need, or only simulations have."""
+def refuse(names: Sequence[str], path: str, of_models: Mapping[str, bool], of_simulations: Mapping[str, bool]) -> None:
+    """Refuse options that mean nothing in these domains: a file of papers where none is read, what only models need, or
+    only simulations have.
+    """
+    if path and REVIEWS not in names:
+        raise UsageError(f"--path is of no use with --domains {'+'.join(names)}, which reads no papers: leave it out.")
     for option, given in (of_models if simulated(names) else of_simulations).items():
         if given:
             kind = "simulated" if simulated(names) else "not simulated"

@@ -312,6 +312,8 @@ def make(
             raise UsageError(f"--{name} is {value}: give a larger whole number.")
     if not stages or list(stages) != sorted({*stages}) or stages[0] < 1:
         raise UsageError(f"--stages is {stages}: give numbers of tasks, each larger than the one before.")
+    if not 0 <= gate <= 1:
+        raise UsageError(f"--gate is {gate}: give a mean score, from 0 to 1.")
     return DarwinGodelMachine(
         domain=domain,
         path=path,

@@ -332,11 +332,11 @@ def make(
         approval: Who allows a child to be evaluated; None: everyone is.
     """
     names = worlds.parsed(domains)
-    of_models = {"--fm": fm is not None, "--own-choice": own_choice, "--path": bool(path)}
+    of_models = {"--fm": fm is not None, "--own-choice": own_choice}
     of_simulations = {"--control dgm": control == "dgm", f"--start {start}": start in worlds.SIMULATED}
-    worlds.refuse(names, of_models, of_simulations)
-    if generations < 0 or before < 0 or first < 1:
-        raise UsageError("--generations and --before are numbers from 0, --first is one from 1: give such numbers.")
+    worlds.refuse(names, path, of_models, of_simulations)
+    if min(generations, before, search, select, report, first - 1) < 0 or not 0 <= gate <= 1:
+        raise UsageError("--first is a number from 1, --gate one from 0 to 1, all others are from 0: give such ones.")
     return Hyperagents(
         domains=names,
         path=path,

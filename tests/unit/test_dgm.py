@@ -195,6 +195,8 @@ def test_a_long_log_loses_its_middle():
         ({"generations": -1}, "--generations is -1: give a larger"),
         ({"stages": (10, 10)}, "each larger than the one before"),
         ({"stages": ()}, "give numbers of tasks"),
+        ({"gate": 7.0}, "--gate is 7.0: give a mean score"),
+        ({"gate": float("nan")}, "--gate is nan: give a mean score"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options, sentence):

@@ -178,7 +178,11 @@ def test_several_domains_count_alike():
         ({"fm": Offline({})}, "--fm is of no use"),
         ({"domains": "reviews", "control": "dgm"}, "--control dgm is of no use"),
         ({"domains": "reviews", "start": "coding"}, "--start coding is of no use"),
-        ({"first": 0}, "--first is one from 1"),
+        ({"first": 0}, "--first is a number from 1"),
+        ({"search": -3}, "all others are from 0: give"),
+        ({"gate": float("nan")}, "--gate one from 0 to 1"),
+        ({"path": "papers.jsonl"}, "--path is of no use with --domains reviewing"),
+        ({"domains": "rewards", "path": "papers.jsonl"}, "rewards, which reads no papers"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options, words):
