@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from aiga.agents.descent import read
 from aiga.core.errors import require
-from aiga.core.texts import hexadecimal, visible
+from aiga.core.texts import visible
 from aiga.inspect import changes, family
 from aiga.inspect.family import Lost, Member, name
 from aiga.runs.record import Run
@@ -54,21 +53,6 @@ def members(run: Run, measured: Measures | None = None) -> list[Member]:
     columns = (lineage[column].tolist() for column in ("parent", "step", "operator", "fitness", "blob"))
     tasks = [known[identity].tasks if identity in known else 0 for identity in identities]
     return list(map(Member, identities, *columns, tasks))
-
-
-def evaluated(run: Run, stages: Sequence[int]) -> dict[int, Measured]:
-    """How agents did, from outcomes whose text is a genome of the archive, `outcomes`.
-
-    Args:
-        run: The run.
-        stages: Tasks of each stage, those of the stages before included.
-    """
-    archive, found = run.state.archive, {}
-    for row in range(int(archive.size)):
-        outcomes = read(run.blob(hexadecimal(archive.genomes["outcomes"][row])).decode())
-        means = [float(np.mean([o.score for o in outcomes[:n]])) for n in stages if n <= len(outcomes)]
-        found[_packed(archive.identity[row])] = Measured(len(outcomes), tuple(means))
-    return found
 
 
 def lost(run: Run) -> list[Lost]:
