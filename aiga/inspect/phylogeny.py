@@ -5,7 +5,7 @@ its rejections.  Systems add what only their state knows, such as how an agent d
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
