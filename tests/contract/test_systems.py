@@ -25,7 +25,7 @@ NAMES = [entry.name for entry in catalogue.entries()]
 TIME_LIMIT = 120.0
 """Seconds for two steps with the laptop's options, compilation included."""
 COMPILED = "/jax/core/compile/backend_compile_duration"
-LEARNERS = ("anml", "deep_curiosity", "omni", "plastic_networks", "simon_says")
+LEARNERS = ("anml", "deep_curiosity", "omni", "plastic_networks", "simon_says", "synaptic_bursting", "zapping")
 """One network that learns: nobody is born."""
 
 

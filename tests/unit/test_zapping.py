@@ -101,4 +101,4 @@ def test_what_cannot_be_is_refused(options, said):
 
 def test_the_papers_settings_can_be_built():
     assert make(**PAPER | {"data": "drawn"}).rows == 963
-    assert make_dynamics(**PAPER_DYNAMICS | {"data": "drawn", "ways": 2, "tasks": 300}).rows == 963
+    assert make_dynamics(**PAPER_DYNAMICS | {"data": "drawn"}).rows == 963
