@@ -25,8 +25,6 @@ from tests.rewriting import ESCAPED, HELD, SECRET, WAYS, Model
 KILLS = int(os.environ.get("AIGA_KILLS", "1"))
 LONG = KILLS >= 20
 OPTIONS = {"domain": "polyglot-lite", "stages": (4,), "children": 2, "finalists": 1}
-LONGEST = 12.0
-"""Seconds until a run is killed; it starts within 5."""
 SLOW = ("an endless agent",)
 """Ways that take 20 seconds of the processor."""
 USUAL = tuple(way for way in WAYS if LONG or way not in SLOW)
@@ -50,7 +48,8 @@ def test_nothing_escapes_from_agents_that_rewrite_themselves_and_every_child_is_
     model = Model(USUAL)
     with Server(model) as server:
         model.port = int(server.url.rpartition(":")[2])
-        done = run("dgm", seed=1, out=tmp_path / "run", fm=server.model(), generations=generations, **OPTIONS)
+        options = {"generations": generations, "steps": generations + 2, **OPTIONS}
+        done = run("dgm", seed=1, out=tmp_path / "run", fm=server.model(), **options)
     assert done.status == "finished"
     born, turned_down = done.lineage()["id"], rejected(done)
     assert len(born) - 1 + len(turned_down) == 2 * generations
@@ -77,20 +76,25 @@ def test_a_run_of_agents_that_is_killed_asks_nothing_again_and_ends_in_the_same_
     generations, chance = (12 if LONG else 3), random.Random(0)
     options = {"generations": generations, **OPTIONS}
     with Server(Model(tuple(way for way in USUAL if way not in SLOW))) as server:
-        whole = run("dgm", seed=2, out=tmp_path / "whole", fm=server.model(), **options)
+        whole = run("dgm", seed=2, steps=generations + 2, out=tmp_path / "whole", fm=server.model(), **options)
         begun = run("dgm", seed=2, steps=1, out=tmp_path / "killed", fm=server.model(), **options)
         command = [sys.executable, "-m", "aiga", "resume", str(begun.directory), "--steps", str(generations + 2)]
-        kills, known = 0, set()
-        while kills < KILLS and begun.status != "finished":
+        kills, known, most = 0, set(), 0.6 * len(server.received) / max(1, KILLS / 2)
+        while kills < KILLS and begun.summary()["steps"] < generations + 2:
             received = len(server.received)
             with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-                time.sleep(chance.uniform(0, LONGEST))
+                enough = received + chance.uniform(0, most)
+                while process.poll() is None and len(server.received) < enough:
+                    time.sleep(0.02)
+                time.sleep(chance.uniform(0, 0.2))
                 process.kill()
                 kills += process.wait() != 0
             assert not known & asked_of(server, received), "a question was asked whose answer was known"
             known = answered(begun)
+        assert kills > KILLS // 2, "the run was over before it could be killed as often as it should be"
         received = len(server.received)
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        if begun.status != "finished" or begun.summary()["steps"] < generations + 2:
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         assert not known & asked_of(server, received)
     killed = Run(begun.directory)
     assert (killed.status, rejected(killed)) == ("finished", rejected(whole))
