@@ -66,14 +66,18 @@ class Lifetime(eqx.Module):
     certainty_weight: float = eqx.field(static=True, default=0.1)
     scale: float = eqx.field(static=True, default=0.01)
     """Standard deviation of the first recurrent weights, and of the weights of the traces."""
+    rate: float = eqx.field(static=True, default=0.01)
+    """Of the traces, to begin with, where no signal is the rate."""
     unroll: Unroll = Unroll()
     source: str = eqx.field(static=True, default="simulated")
 
     def build(self, key: Key, units: int, rule: Rule, alpha: Per) -> Agent:
         """An agent of `units` recurrent units."""
         cell, actor, critic = jax.random.split(key, 3)
+        made = plastic_cell(cell, self.env.features, units, rule, alpha=alpha, fan="neuron", scale=self.scale)
+        eta = jnp.full_like(made.recurrent.eta, self.rate)
         return Agent(
-            plastic_cell(cell, self.env.features, units, rule, alpha=alpha, fan="neuron", scale=self.scale),
+            eqx.tree_at(lambda cell: cell.recurrent.eta, made, eta),
             eqx.nn.Linear(units, self.env.actions, key=actor),
             eqx.nn.Linear(units, 1, key=critic),
         )

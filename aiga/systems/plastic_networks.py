@@ -141,7 +141,7 @@ class Size(NamedTuple):
     learning_rate: float
     fuse: int
     about: dict[str, Any]
-    """Of the task: fields of its class, or of the class of its world."""
+    """Of the task and of its networks."""
     rule: Rule = "clip"
     """Of the traces, without neuromodulation."""
     gradient_norm: float = 1e9
@@ -156,7 +156,7 @@ LAPTOP: dict[str, Size] = {
         32, 16, 4e-3, 300, {"side": 15, "layers": 3, "asked": 15, "rate": 0.5, "normed": True}, "oja", half_life=1500
     ),
     "cue_reward": Size(32, 64, 1e-3, 100, {"cues": 3, "bits": 8, "length": 36, "pause": 0.0}, gradient_norm=2.0),
-    "maze": Size(32, 32, 1e-3, 50, {"side": 5, "length": 50}, gradient_norm=4.0),
+    "maze": Size(32, 32, 1e-3, 100, {"side": 7, "length": 80, "scale": 0.05, "rate": 0.1}, gradient_norm=4.0),
     "text": Size(32, 16, 3e-3, 50, {"time": 25}, gradient_norm=5.0),
 }
 """By task; units of zero are as many as the task needs."""
@@ -252,8 +252,9 @@ def _task(name: Name, own: Size, batch: int, found: bool, unroll: Unroll) -> Tas
     """The task of this name and size."""
     about = dict(own.about)
     if name in CERTAINTY:
+        how = {part: about.pop(part) for part in ("scale", "rate") if part in about}
         world = CueReward(**about) if name == "cue_reward" else HiddenGoal(**about)
-        return Lifetime(world, batch, certainty_weight=CERTAINTY[name], unroll=unroll)
+        return Lifetime(world, batch, certainty_weight=CERTAINTY[name], unroll=unroll, **how)
     if name == "patterns":
         return Completion(pictures=None, tests=None, batch=batch, unroll=unroll, **about)
     if name == "images":
