@@ -156,7 +156,7 @@ LAPTOP: dict[str, Size] = {
         32, 16, 4e-3, 300, {"side": 15, "layers": 3, "asked": 15, "rate": 0.5, "normed": True}, "oja", half_life=1500
     ),
     "cue_reward": Size(32, 64, 1e-3, 100, {"cues": 3, "bits": 8, "length": 36, "pause": 0.0}, gradient_norm=2.0),
-    "maze": Size(32, 32, 1e-3, 100, {"side": 7, "length": 80, "scale": 0.05, "rate": 0.1}, gradient_norm=4.0),
+    "maze": Size(32, 32, 3e-3, 100, {"side": 7, "length": 80, "scale": 0.05, "rate": 0.1}, gradient_norm=4.0),
     "text": Size(32, 16, 3e-3, 50, {"time": 25}, gradient_norm=5.0),
 }
 """By task; units of zero are as many as the task needs."""
@@ -323,7 +323,7 @@ CLAIM = (
         treatment=_MAZE,
         control={**_MAZE, "plasticity": "none"},
         steps=30,
-        others={"retroactive": {**_MAZE, "modulation": "retroactive"}},
+        others={"simple": {**_MAZE, "modulation": "simple"}},
         also=("life/late", "network/parameters"),
     ),
 )
