@@ -343,26 +343,35 @@ def _place(name: Domain, length: int, data: Source, after: int) -> Place:
     return Place(flat(found.held), flat(found.test), found.source, min(length, len(found.test)))
 
 
+SHOWN = ("characters/kept", "digits/kept", "textures/kept", "transfer/open", "transfer/recycled", "train/loss")
 CLAIM = (
     Claim(
-        statement="With gates for every weight, a network that was meta-trained to learn characters in sequence forgets"
-        " less of the classes of other domains than one without gates after the same training.",
+        statement="With gates for every weight, a network that was meta-trained to learn characters in sequence keeps"
+        " more of the classes of other domains than one without gates after the same training.",
         source="Beaulieu, Clune & Cheney 2021, abstract",
-        metric="transfer/forgotten",
+        metric="transfer/kept",
+        treatment={},
+        control={"gating": "none"},
+        others={"half open at first": {"bias": 0.0}, "gates of features": {"gating": "features"}},
+        also=SHOWN,
+    ),
+    Claim(
+        statement="It forgets less: of the best accuracy on a digit since it was learnt, less is lost at the end.",
+        source="Beaulieu, Clune & Cheney 2021, abstract: with little forgetting over time",
+        metric="digits/forgotten",
         treatment={},
         control={"gating": "none"},
         better="lower",
-        others={"half open at first": {"bias": 0.0}, "gates of features": {"gating": "features"}},
-        also=("transfer/kept", "transfer/learnt", "transfer/open", "transfer/changed", "transfer/recycled"),
+        also=("characters/forgotten", "digits/learnt", "characters/learnt", "digits/interference"),
     ),
     Claim(
-        statement="Learning is sparse: a smaller share of the weights carries nine tenths of each step's change.",
+        statement="Learning is sparse: a smaller share of the weights makes up nine tenths of each step's change.",
         source="Beaulieu, Clune & Cheney 2021, abstract: sparse bursts of activity in weights",
         metric="transfer/changed",
         treatment={},
         control={"gating": "none"},
         better="lower",
-        also=("transfer/open", "transfer/recycled", "transfer/kept"),
+        also=("characters/changed", "digits/changed", "textures/changed", "transfer/open"),
     ),
 )
 

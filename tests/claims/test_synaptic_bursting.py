@@ -5,16 +5,22 @@ from aiga.runs.claims import claim
 
 
 @pytest.mark.claims
-def test_gated_weights_forget_less_in_other_domains(tmp_path):
-    """Beaulieu, Clune & Cheney (2021), abstract: learning other datasets in sequence with little forgetting."""
+def test_gated_weights_keep_more_of_other_domains(tmp_path):
+    """Beaulieu, Clune & Cheney (2021), abstract: learning other datasets in sequence."""
     result = claim("synaptic_bursting", seeds=3, out=tmp_path / "runs")
     assert result.holds
-    assert min(result.table["control"]["transfer/learnt"]) > 0.3, "the precondition: there is something to forget"
+    assert min(result.table["control"]["digits/kept"]) > 0.15, "the precondition: the control learns some of it"
+
+
+@pytest.mark.claims
+def test_gated_weights_forget_less(tmp_path):
+    """Beaulieu, Clune & Cheney (2021), abstract: with little forgetting over time."""
+    assert claim("synaptic_bursting", seeds=3, which=2, out=tmp_path / "runs").holds
 
 
 @pytest.mark.claims
 def test_few_weights_change_at_a_time(tmp_path):
     """Beaulieu, Clune & Cheney (2021), abstract: sparse bursts of activity in weights."""
-    result = claim("synaptic_bursting", seeds=3, which=2, out=tmp_path / "runs")
+    result = claim("synaptic_bursting", seeds=3, which=3, out=tmp_path / "runs")
     assert result.holds
-    assert np.mean(result.treatment) < np.mean(result.control)
+    assert np.mean(result.treatment) < 0.1
