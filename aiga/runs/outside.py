@@ -21,7 +21,7 @@ from aiga.fm.messages import FM, Embedder
 from aiga.runs.record import Run
 from aiga.runs.store import Store, connect_to_read
 from aiga.safety.approval import Approval, Auto, Decision, Proposed
-from aiga.safety.budget import Budget, Caps
+from aiga.safety.budget import Budget, Caps, Reservation
 from aiga.sandbox.protocol import USUAL, Limits, Result, Sandbox, Serve
 
 CALL = f"SELECT {', '.join(Call._fields)} FROM calls"
@@ -59,7 +59,6 @@ class Asked(NamedTuple):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"--{name.replace('_', '-')} is {value!r}: give a number above zero.")
-
         if self.approve not in GATES and not self.approve.startswith("rules:"):
             raise UsageError(f"--approve is {self.approve!r}: give one of {', '.join(GATES)}, rules:FILE.")
 
@@ -220,7 +219,7 @@ class KeptSandbox:
         named = {name: hashlib.sha256(_bytes(data)).hexdigest() for name, data in files.items()}
         key = None if serve else _key("run", list(argv), named, limits, list(collect))
         return await self._once(
-            key, lambda: self._sandbox.run(argv, files=files, limits=limits, collect=collect, serve=serve)
+            key, serve, lambda paid: self._sandbox.run(argv, files=files, limits=limits, collect=collect, serve=paid)
         )
 
     async def call(
@@ -233,20 +232,44 @@ class KeptSandbox:
         serve: Serve | None = None,
     ) -> Result:
         key = None if serve else _key("call", code, function, list(arguments), limits)
-        return await self._once(key, lambda: self._sandbox.call(code, function, arguments, limits=limits, serve=serve))
+        return await self._once(
+            key, serve, lambda paid: self._sandbox.call(code, function, arguments, limits=limits, serve=paid)
+        )
 
-    async def _once(self, key: str | None, work: Callable[[], Any]) -> Result:
+    async def _once(self, key: str | None, serve: Serve | None, work: Callable[[Serve | None], Any]) -> Result:
         store = self._outside.store
         if store is not None and key is not None:
             row = store.look_up("SELECT result FROM programs WHERE key = ?", key)
             if row is not None:
                 return _result(row[0])
         async with await self._outside.budget.reserve(evaluations=1) as reservation:
-            result = await work()
-            reservation.commit(evaluations=1)
+            payment = Payment(reservation, serve)
+            result = await work(payment if serve else None)
+            payment.make()
         if store is not None:
             store.append("programs", (key, result.outcome, _json(result) if key else None, result.seconds))
         return result
+
+
+class Payment:
+    """Of a program: made at its end, or when it first asks.
+
+    At a run's end we wait for what is not paid, and answer no more: who asks must not be waited for.
+    """
+
+    def __init__(self, reservation: Reservation, serve: Serve | None) -> None:
+        self._reservation, self._serve, self._made = reservation, serve, False
+
+    async def __call__(self, request: Any) -> Any:
+        assert self._serve is not None
+        self.make()
+        return await self._serve(request)
+
+    def make(self) -> None:
+        """Pay, once."""
+        if not self._made:
+            self._made = True
+            self._reservation.commit(evaluations=1)
 
 
 class KeptTexts:

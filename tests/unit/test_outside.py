@@ -1,7 +1,9 @@
 """What a run asks of the world outside is kept, counted, and asked once."""
 
+import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,9 @@ from aiga.core.errors import UsageError
 from aiga.core.texts import hexadecimal
 from aiga.runs import report
 from aiga.runs.loop import resume, run
+from aiga.runs.outside import Asked, Outside
 from aiga.runs.record import Run
+from aiga.sandbox import ladder
 from tests.fm_server import Server, fail, said, text
 
 TOY = str(Path(__file__).parents[1] / "toys" / "asker.py")
@@ -167,3 +171,27 @@ def test_what_cannot_be_is_refused_in_one_sentence_before_anything_is_written(sy
         run(system, steps=1, out=tmp_path / "run", **options)
     assert sentence in str(refused.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_program_that_asks_on_does_not_keep_a_run_from_ending():
+    try:
+        ladder.best()
+    except UsageError as missing:
+        pytest.skip(str(missing))
+
+    async def ended() -> int | None:
+        outside, asked = Outside(Asked(), {"sandbox", "budget"}), asyncio.Event()
+
+        async def serve(request: Any) -> Any:
+            asked.set()
+            await asyncio.sleep(0.2)
+            await outside.budget.reserve(calls=1)  # given to nobody any more
+
+        words = ["python", "-c", "from broker import ask; ask(1)"]
+        working = asyncio.create_task(outside.resources["sandbox"].run(words, files={}, serve=serve))
+        await asked.wait()
+        await asyncio.wait_for(outside.settle(), 5)
+        working.cancel()
+        return outside.budget.spent.evaluations
+
+    assert asyncio.run(ended()) == 1
