@@ -229,17 +229,9 @@ def make(
         fuse: Updates in a step of the run.
     """
     transfer = _transfer(
-        data,
-        domain,
-        classes,
-        length,
-        ways=ways,
-        rates=rates,
-        learns=learns,
-        epochs=epochs,
-        batch=batch,
+        data, domain, classes, length, ways=ways, rates=rates, learns=learns, epochs=epochs, batch=batch,
         streams=streams,
-    )
+    )  # fmt: skip
     return _built(
         transfer, optimisers, data, classes, pretraining=pretraining, unroll=Unroll(PARTS["all"], order, memory),
         zap=zap, zap_every=zap_every, channels=channels, rate=rate, learning_rate=learning_rate,
@@ -286,18 +278,9 @@ def make_dynamics(
         fuse: Updates in a step of the run.
     """
     transfer = _transfer(
-        data,
-        domain,
-        classes,
-        0,
-        tasks=tasks,
-        ways=ways,
-        rates=rates,
-        learns=learns,
-        epochs=epochs,
-        batch=15,
+        data, domain, classes, 0, tasks=tasks, ways=ways, rates=rates, learns=learns, epochs=epochs, batch=15,
         streams=streams,
-    )
+    )  # fmt: skip
     return _built(
         transfer, optimisers, data, classes, pretraining=pretraining, unroll=Unroll(PARTS["all"], 1), zap=zap,
         zap_every=50, channels=channels, rate=rate, learning_rate=0.002, inner_steps=20, remember=64,
@@ -314,7 +297,8 @@ def _transfer(data: Source, domain: Domain, classes: int, length: int, *, tasks:
         raise UsageError(f"--rates is {rates}: give numbers above zero.")
     near = elsewhere("characters" if length else domain, length or tasks * ways, data, after=classes)
     far = elsewhere(domain, ways, data, after=classes)
-    about |= {"rates": rates, "ways": min(ways, len(far.test)), "length": min(length, len(near.test))}
+    ways = min(ways, len(far.test))
+    about |= {"rates": rates, "ways": ways, "length": min(length, len(near.test))}
     return Transfer(near=new(near), far=new(far), tasks=min(tasks, len(near.test) // ways), **about)
 
 

@@ -102,3 +102,9 @@ def test_what_cannot_be_is_refused(options, said):
 def test_the_papers_settings_can_be_built():
     assert make(**PAPER | {"data": "drawn"}).rows == 963
     assert make_dynamics(**PAPER_DYNAMICS | {"data": "drawn"}).rows == 963
+
+
+def test_a_domain_of_few_classes_has_as_many_tasks_as_fit():
+    assert make_dynamics(**DYNAMIC | {"domain": "digits", "ways": 4, "tasks": 9}).transfer.tasks == 2
+    wide = make_dynamics(**DYNAMIC | {"domain": "digits", "ways": 40, "tasks": 9}).transfer
+    assert (wide.tasks, wide.ways) == (1, 10)
