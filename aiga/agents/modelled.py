@@ -9,12 +9,12 @@ Assumptions, all ours, none of them a measurement:
    in these shares - difficulty)), drawn anew for every agent and evaluation.
 3. A modification is one agent's change of each file of a program.  The modifier's skill is its abilities in the shares
    of `coding`; in those of `rewriting` where who modifies has a file of its own.
-   With probability 0.325 + 0.475 skill (with two files: 0.325 + 0.675 skill) the changed agent can still edit.  Else it
+   With probability 0.325 + 0.475 skill (with two files: 0.2 + 0.8 skill) the changed agent can still edit.  Else it
    handed in nothing, or left a syntax error, a missing file, or no editor.
-4. With probability 0.7 + 0.3 skill (with two files: 0.55 + 0.45 skill) the change is apt: it raises an ability that the
-   task of the order asks for and the agent lacks; if no single change does, it is any change to what that ability
-   depends on.  Else it is any change at all, of which two in three are new faults.  With probability 0.6 (1 - skill)
-   (with two files: 0.9 (1 - skill)) any second change comes along.
+4. With probability 0.7 + 0.3 skill the change is apt: it raises an ability that the task of the order asks for and
+   the agent lacks; if no single change does, it is any change to what that ability depends on.  Else it is any change
+   at all, of which two in three are new faults.  With probability 0.6 (1 - skill) (with two files: 1 - skill) any
+   second change comes along.
 5. One file, `agent.py`, is both who works and who modifies; or `task_agent.py` works and `meta_agent.py` modifies.
    With one file, skill in tasks and skill in modifying are aligned as far as the domain's shares are those of `coding`;
    with two, not at all: what makes a task agent better makes its meta agent no better.
@@ -46,11 +46,11 @@ SHARES: Mapping[str, Mapping[str, float]] = {
 USUAL = Sizes(60, 100, 200)
 DIFFICULTY: Mapping[str, float] = {"coding": 0.33, "reviewing": 0.55, "controlling": 0.55}
 STEEPNESS, SPREAD = 6.0, 0.25
-KEPT: Mapping[int, tuple[float, float]] = {1: (0.325, 0.8), 2: (0.325, 1.0)}
+KEPT: Mapping[int, tuple[float, float]] = {1: (0.325, 0.8), 2: (0.2, 1.0)}
 """Probability, by files of a program, that a changed agent can still edit, for a skill of 0 and of 1."""
-APT: Mapping[int, tuple[float, float]] = {1: (0.7, 1.0), 2: (0.55, 1.0)}
+APT = (0.7, 1.0)
 """Probability that a change is apt, likewise."""
-CLUMSY: Mapping[int, float] = {1: 0.6, 2: 0.9}
+CLUMSY: Mapping[int, float] = {1: 0.6, 2: 1.0}
 """Probability, by files of a program, that another change comes along, for a skill of 0; for a skill of 1 none does."""
 
 
@@ -148,7 +148,7 @@ class Modelled:
     def _changed(self, content: bytes, name: str, task: str, skill: float, chance: random.Random) -> bytes:
         """A file after one change, or two."""
         before = settings.read(content)
-        if chance.random() < _between(APT[self.files], skill):
+        if chance.random() < _between(APT, skill):
             shares = SHARES["rewriting"] if name == META else self._tasks[task][1] if task else SHARES[self.needs]
             after = self._apt(before, shares, chance)
         else:

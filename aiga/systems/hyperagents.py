@@ -129,8 +129,8 @@ class Hyperagents(eqx.Module):
             events = {"transferred": Transferred((0, 0), carried.identity, (0, 0)), "transfer/growth": carried.growth}
         begun = [[] for _ in world.domains]
         measured = await evaluations.completed(world.domains, files, begun, seed=derived(seed, "evaluate"))
-        child = Child(diffs.diff({}, files), files, Attempt())
-        state, born = self.add(state, child, measured, NOBODY, kind)
+        descent.heard([outcome for part in measured for outcome in part.search])
+        state, born = self.add(state, Child(diffs.diff({}, files), files, Attempt()), measured, NOBODY, kind)
         return state, {**events, **born}
 
     async def generate(self, seed: int, state: Grown) -> tuple[Grown, Info]:
@@ -287,11 +287,11 @@ def make(
     domains: str = DOMAINS,
     path: str = "",
     control: Literal["none", "fixed_meta", "dgm", "no_archive", "greedy", "random"] = "none",
-    generations: int = 400,
+    generations: int = 500,
     penalty: Penalty = "inverse",
     own_choice: bool = False,
     start: str = "",
-    before: int = 400,
+    before: int = 500,
     reset: bool = True,
     first: int = 10,
     gate: float = 0.0,
