@@ -198,6 +198,7 @@ def make(
     channels: int = 32,
     gates: int = 16,
     hidden: int = 256,
+    rows: int = 0,
     classes: int = 200,
     inner_steps: int = 20,
     remember: int = 64,
@@ -226,6 +227,7 @@ def make(
         channels: Of each convolution that makes features.
         gates: Channels of each convolution of the gate; 0: no gate. Only ANML has one.
         hidden: Units between OML's representation and its head.
+        rows: Of the head; it has at least one for each class of training and of the longest stream.
         classes: To train on, of 964.
         inner_steps: Pictures of a class that are learnt one after the other.
         remember: Pictures of all classes in the meta-loss.
@@ -247,7 +249,7 @@ def make(
     known = characters(data)
     _checked(known, classes, lengths, rates, watched, rate, learning_rate)
     _positive(inner_steps=inner_steps, remember=remember, meta_steps=meta_steps, fuse=fuse, streams=streams)
-    rows = max(classes, *lengths, watched)
+    rows = max(rows, classes, *lengths, watched)
     held = known.train[classes:] if len(known.train) - classes >= max(*lengths, watched) else known.test
     inside = INSIDE[method]
     auto = {"scratch": ("features", "head"), "oml": ("hidden", "head")}.get(method, ("head",))
@@ -286,6 +288,7 @@ PAPER = {
     "channels": 256,
     "gates": 112,
     "hidden": 1024,
+    "rows": 1000,
     "classes": 963,
     "learning_rate": 0.001,
     "meta_steps": 20_000,

@@ -100,7 +100,7 @@ def test_gates_are_laid_out_by_class_and_sorted_by_the_class_that_opens_them():
 
 def test_the_papers_network_has_six_million_weights():
     """Beaulieu et al. (2020); counted without making them."""
-    build = Build("anml", PAPER["channels"], PAPER["gates"], PAPER["hidden"], 1000, True)
+    build = Build("anml", PAPER["channels"], PAPER["gates"], PAPER["hidden"], PAPER["rows"], True)
     network = eqx.filter_eval_shape(build, jax.random.key(0))
     assert sum(leaf.size for leaf in jax.tree.leaves(network)) == pytest.approx(6.04e6, rel=0.01)
 
