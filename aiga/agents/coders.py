@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from aiga.agents import repositories
 from aiga.agents.coding import Assignment, Coding, divided
+from aiga.agents.descent import unchanged
 from aiga.agents.domain import Domain, Files, Workshop
 from aiga.agents.modelled import Modelled
 from aiga.agents.roots import first
@@ -63,5 +64,5 @@ def world(domain: str, path: str, sizes: Sizes, seed: int, means: Means) -> Worl
     if fm is None:
         raise UsageError(f"agents of --domain {domain} ask a model: give one with --fm, or leave --domain out.")
     parts = None if domain == LITE else divided(FOLDERS[domain](path), sizes, seed, path)
-    place = Coding(fm, sandbox, parts, name=domain, finished=finished)
+    place = unchanged(Coding(fm, sandbox, parts, name=domain, finished=finished), finished)
     return World(place, SandboxedWorkshop(fm, sandbox, finished=finished), first())

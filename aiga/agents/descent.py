@@ -15,7 +15,7 @@ from aiga.agents.domain import Attempt, Domain, Files, Order, Outcome, Workshop
 from aiga.agents.program import derived
 from aiga.archives.lineage import Lineage
 from aiga.core.errors import UsageError
-from aiga.core.texts import Name, Texts, digest, hexadecimal
+from aiga.core.texts import Finished, Name, Texts, digest, hexadecimal
 from aiga.safety.approval import Approval, Decision, Proposed
 from aiga.sandbox import diffs
 
@@ -156,6 +156,27 @@ async def compared(domain: Domain, agents: Sequence[Files], tasks: Sequence[str]
     """The mean scores of several agents on the same tasks."""
     found = await asyncio.gather(*(domain.evaluate(files, tasks, seed=seed) for files in agents))
     return [float(np.mean([outcome.score for outcome in outcomes])) for outcomes in found]
+
+
+def heard(outcomes: Sequence[Outcome]) -> None:
+    """Refuse to go on if the first agent got nothing from its model, in any task."""
+    if outcomes and all(outcome.failure == "model" for outcome in outcomes):
+        raise UsageError("the first agent got no usable reply from the model, in any task: try `aiga fm check`.")
+
+
+def unchanged(domain: Domain, finished: Finished) -> Domain:
+    """The domain, if its tasks are those that the run began with: a user's file or folder may have changed since."""
+    splits = domain.splits
+    names = digest(json.dumps([splits.search, splits.select]).encode())
+    before = finished.get(f"tasks of {domain.name}")
+    if before is None:
+        finished.put(f"tasks of {domain.name}", hexadecimal(names))
+    elif before != hexadecimal(names):
+        raise UsageError(
+            f"the tasks of {domain.name} are not those that this run began with, and some would change from one split "
+            "to another: restore the file or folder, or begin another run."
+        )
+    return domain
 
 
 def written(outcomes: Sequence[Outcome]) -> str:

@@ -7,6 +7,7 @@ from aiga.agents import reviews, rewards
 from aiga.agents.choice import ENTRY
 from aiga.agents.coders import LITE, Means
 from aiga.agents.coding import Coding
+from aiga.agents.descent import unchanged
 from aiga.agents.domain import Domain, Files, Workshop
 from aiga.agents.modelled import USUAL, Modelled
 from aiga.agents.responses import Asking
@@ -89,7 +90,7 @@ def real(names: Sequence[str], sizes: Sizes, seed: int, means: Means, wishes: Wi
     if means.fm is None:
         raise UsageError(f"programs of --domains {'+'.join(names)} ask a model: give one with --fm.")
     asking = Asking(means.fm, means.sandbox or ladder.best(), "", SOLVE, finished=means.finished)
-    domains = [_domain(name, sizes, seed, asking, wishes) for name in names]
+    domains = [unchanged(_domain(name, sizes, seed, asking, wishes), means.finished) for name in names]
     entries = (SOLVE, *([ENTRY] if wishes.own_choice else []))
     workshop = SandboxedWorkshop(asking.fm, asking.sandbox, MODIFY, entries=entries, finished=means.finished)
     return World(domains, [workshop], hyper(coding=LITE in names))

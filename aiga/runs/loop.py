@@ -140,7 +140,11 @@ def run(
             **_circumstances(),
         }
         store = Store.create(Path(out) if out is not None else _fresh_directory(system, seed), manifest)
-        return _in_loop(_drive(store, built, limits, outside))
+        try:
+            return _in_loop(_drive(store, built, limits, outside))
+        except UsageError:
+            _forget_if_nothing_came(store.directory)
+            raise
 
 
 def resume(
@@ -213,6 +217,17 @@ def final_state(record: Run) -> Any:
     """The state in the newest checkpoint of a run."""
     system = build(catalogue.find(record.system), record.options)
     return _in_loop(restore(record, system)).state
+
+
+def _forget_if_nothing_came(directory: Path) -> None:
+    """Remove a run that was refused in its first step, so that the mended command can be given as it is."""
+    if not Run(directory).bare:
+        return
+    for path in (*directory.glob("run.*"), *directory.glob("checkpoint*.npz")):
+        path.unlink()
+    for folder in (directory / "media", directory):
+        with suppress(OSError):  # something else is in it
+            folder.rmdir()
 
 
 async def _drive(store: Store, system: System, limits: Limits, outside: Outside) -> Run:

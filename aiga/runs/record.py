@@ -160,6 +160,12 @@ class Run:
 
         return final_state(self)
 
+    @property
+    def bare(self) -> bool:
+        """Whether nothing came of it: no step, and no answer from the world outside."""
+        finished = next(self._outside("SELECT count(*) FROM finished"), (0,))[0]
+        return not (self.summary()["steps"] or self.cost()["calls"] or self.programs_run() or finished)
+
     def _meta(self) -> dict[str, Any]:
         return dict(self._query("SELECT name, value FROM meta"))
 

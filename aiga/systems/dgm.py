@@ -123,8 +123,7 @@ class DarwinGodelMachine(eqx.Module):
         """The archive with the first agent, which is given the tasks of every stage."""
         stages = self.ladder(len(world.domain.splits.search))
         staged = await descent.judged(world.domain, world.root, stages, seed=derived(seed, "evaluate"))
-        if all(outcome.failure == "model" for outcome in staged.outcomes):
-            raise UsageError("the first agent got no usable reply from the model, in any task: try `aiga fm check`.")
+        descent.heard(staged.outcomes)
         first = Child("", world.root, Attempt(), staged=staged)
         parents = np.full((1, 1, 2), NOBODY[0], np.int32)
         state, events = self.add(state, [first], parents, ["first"])

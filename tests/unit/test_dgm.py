@@ -10,6 +10,8 @@ from aiga.agents.diagnosis import Diagnosis, Entry, entry, shortened
 from aiga.agents.domain import Outcome
 from aiga.agents.modelled import Modelled
 from aiga.core.errors import UsageError
+from aiga.core.texts import Recent
+from aiga.data.puzzles import Sizes
 from aiga.fm.messages import ModelFailed
 from aiga.fm.offline import Offline
 from aiga.runs import loop, report
@@ -202,6 +204,26 @@ def test_a_long_log_loses_its_middle():
 def test_options_that_cannot_be_are_refused(options, sentence):
     with pytest.raises(UsageError, match=sentence):
         make(**options)
+
+
+def test_a_run_that_is_refused_in_its_first_step_leaves_no_trace(tmp_path):
+    with pytest.raises(UsageError, match="give one with --fm"):
+        loop.run("dgm", steps=1, out=tmp_path / "run", domain="polyglot-lite")
+    assert not (tmp_path / "run").exists()
+
+
+def test_tasks_that_have_changed_since_a_run_began_are_refused():
+    finished = Recent()
+    for seed in (0, 0):
+        descent.unchanged(Modelled(seed=seed, sizes=Sizes(2, 2, 2)), finished)
+    with pytest.raises(UsageError, match="not those that this run began with"):
+        descent.unchanged(Modelled(seed=0, sizes=Sizes(3, 2, 2)), finished)
+
+
+def test_a_model_that_gives_nothing_usable_ends_the_run():
+    descent.heard([Outcome("a", 0.0, failure="model"), Outcome("b", 0.0)])
+    with pytest.raises(UsageError, match="aiga fm check"):
+        descent.heard([Outcome("a", 0.0, failure="model")])
 
 
 def test_real_agents_need_a_model():
