@@ -45,7 +45,7 @@ class Plastic(eqx.Module):
     alpha: Float[Array, "..."]
     """How much the trace counts: a number, a column or a matrix."""
     eta: Float[Array, "..."]
-    """The rate, in [0, 1]: a number, a column or a matrix; empty where the signal is the rate, or nothing is written."""
+    """The rate, in [0, 1]: a number, a column or a matrix; empty where the signal is the rate, or nothing is kept."""
     rule: Rule = eqx.field(static=True)
 
     def initial(self) -> Trace:
