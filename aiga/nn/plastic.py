@@ -12,12 +12,12 @@ https://arxiv.org/abs/2002.10585 (backpropamine: the network says itself when to
 A trace is state, not a parameter: it is carried, one for each example.
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from aiga.core.errors import UsageError
 from aiga.core.protocols import Key
@@ -90,6 +90,20 @@ class Plastic(eqx.Module):
         if self.rule == "oja":
             return hebb + self.eta * (together - post**2 * hebb)
         return jnp.clip(hebb + self.eta * together, -1, 1)
+
+
+def bounded(network: PyTree) -> PyTree:
+    """The network with all rates in [0, 1], where a step of an optimiser may have left it.
+
+    Beyond it what should be forgotten grows, and in a long text without end.
+    """
+
+    def within(part: Any) -> Any:
+        if not isinstance(part, Plastic):
+            return part
+        return eqx.tree_at(lambda layer: layer.eta, part, jnp.clip(part.eta, 0, 1))
+
+    return jax.tree.map(within, network, is_leaf=lambda part: isinstance(part, Plastic))
 
 
 class Modulator(eqx.Module):

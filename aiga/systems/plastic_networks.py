@@ -41,7 +41,7 @@ from aiga.learners.meta_gradient import Memory, Unroll
 from aiga.learners.reading import Reading
 from aiga.learners.recognition import Recognition
 from aiga.learners.rollout import strong
-from aiga.nn.plastic import MODULATED, Per, Rule
+from aiga.nn.plastic import MODULATED, Per, Rule, bounded
 from aiga.runs.claims import Claim
 from aiga.runs.record import Run
 from aiga.runs.report import Figure, style
@@ -120,7 +120,7 @@ class PlasticNetworks(eqx.Module):
         descend = jax.value_and_grad(lambda network: self.task.loss(key, network, state.memory), has_aux=True)
         (loss, (memory, info)), gradient = descend(state.network)
         change, optimiser = self._descent().update(gradient, state.optimiser, state.network)
-        network = eqx.apply_updates(state.network, change)
+        network = bounded(eqx.apply_updates(state.network, change))
         return Learner(network, optimiser, memory, state.updates + 1), (loss, dict(info))
 
     def _descent(self) -> optax.GradientTransformation:

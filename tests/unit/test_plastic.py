@@ -5,7 +5,17 @@ import numpy as np
 import pytest
 
 from aiga.core.errors import UsageError
-from aiga.nn.plastic import Modulator, Plastic, PlasticCell, PlasticLSTM, Trace, plastic, plastic_cell, plastic_lstm
+from aiga.nn.plastic import (
+    Modulator,
+    Plastic,
+    PlasticCell,
+    PlasticLSTM,
+    Trace,
+    bounded,
+    plastic,
+    plastic_cell,
+    plastic_lstm,
+)
 
 PRE, POST = jnp.array([1.0, -2.0]), jnp.array([0.5])
 
@@ -126,3 +136,19 @@ def test_gradients_reach_all_that_is_learned(make, rule):
         return carry.hidden.sum()
 
     assert all(jnp.abs(leaf).max() > 0 for leaf in jax.tree.leaves(jax.jit(jax.grad(last))(cell)))
+
+
+def test_fixed_connections_have_no_trace_and_write_none():
+    layer = plastic(jax.random.key(0), 2, 1, "none")
+    assert layer.alpha.size == layer.eta.size == 0
+    trace = layer.after(layer.initial(), PRE, POST)
+    assert all(leaf.size == 0 for leaf in jax.tree.leaves(trace))
+    np.testing.assert_allclose(layer(PRE, trace), layer.weight @ PRE)
+
+
+def test_rates_are_brought_back_between_zero_and_one_and_nothing_else_changes():
+    network = {"layer": layer("clip", [[-0.1, 1.3]]), "other": jnp.array(-7.0)}
+    after = bounded(network)
+    np.testing.assert_array_equal(after["layer"].eta, [[0, 1]])
+    np.testing.assert_array_equal(after["layer"].weight, network["layer"].weight)
+    assert after["other"] == -7
