@@ -1,5 +1,6 @@
 """A paper's claims as experiments against their own controls."""
 
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -152,7 +153,7 @@ def _one(system: str, directory: Path, seed: int, options: Mapping[str, Any], cl
         done = run(system, seed=seed, steps=claim.steps or _ENDLESS, out=directory, workers=workers, **options)
     else:
         done = Run(directory)
-        if dict(done.options) != dict(options) or done.manifest["seed"] != seed:
+        if done.options != json.loads(json.dumps(dict(options))) or done.manifest["seed"] != seed:
             raise UsageError(f"{directory} holds a run with other options than the claim's: give another --out.")
         done = done if done.status == "finished" else resume(directory, workers=workers)
     if done.status != "finished":
