@@ -143,7 +143,8 @@ def run(
         try:
             return _in_loop(_drive(store, built, limits, outside))
         except UsageError:
-            _forget_if_nothing_came(store.directory)
+            if "finished" in wanted:  # others may wait for a person's answers, and go on from there
+                _forget_if_nothing_came(store.directory)
             raise
 
 

@@ -29,6 +29,8 @@ def person(*keys):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "stdin", end)
             patch.setattr(sys, "stdout", output)
+            patch.setenv("COLUMNS", "80")
+            patch.setenv("LINES", "25")
             yield seen
         typist.join(timeout=60)
         assert not typist.is_alive(), "the program never asked what was to be answered"
