@@ -41,9 +41,9 @@ def test_a_folder_of_another_experiment_is_refused(tmp_path):
 
 
 def test_an_experiment_with_a_list_among_its_options_can_be_continued(tmp_path):
-    several = tmp_path / "several.py"
-    several.write_text(Path(WANDER).read_text() + "\n\nCLAIM = CLAIM._replace(others={'plain': {'shape': (1, 2)}})\n")
-    first, again = (claim(str(several), seeds=1, out=tmp_path / "runs") for _ in range(2))
+    listed = tmp_path / "listed.py"
+    listed.write_text(Path(WANDER).read_text() + "\n\nCLAIM = CLAIM._replace(others={'plain': {'shape': (1, 2)}})\n")
+    first, again = (claim(str(listed), seeds=1, out=tmp_path / "runs") for _ in range(2))
     assert first.table == again.table
 
 
