@@ -352,7 +352,6 @@ CLAIM = (
         metric="characters/kept",
         treatment={},
         control={"gating": "none"},
-        others={"half open at first": {"bias": 0.0}, "gates of features": {"gating": "features"}},
         also=("characters/forgotten", "train/loss", "train/open", "transfer/open", "transfer/recycled"),
     ),
     Claim(
