@@ -5,16 +5,14 @@ from aiga.runs.claims import claim
 
 
 @pytest.mark.claims
-def test_gated_weights_keep_more_of_other_domains(tmp_path):
-    """Beaulieu, Clune & Cheney (2021), abstract: learning other datasets in sequence."""
-    assert claim("synaptic_bursting", seeds=3, which=1, out=tmp_path / "runs").holds
+def test_gated_weights_keep_more_of_what_comes_in_sequence(tmp_path):
+    """Beaulieu, Clune & Cheney (2021), abstract: learning sequentially with little forgetting.
 
-
-@pytest.mark.xfail(reason="in another domain gates keep no more: see the page")
-@pytest.mark.claims
-def test_gated_weights_forget_less(tmp_path):
-    """Beaulieu, Clune & Cheney (2021), abstract: with little forgetting over time."""
-    assert claim("synaptic_bursting", seeds=3, which=2, out=tmp_path / "runs").holds
+    That they keep more in another domain, the second claim, does not hold at this size: see the page.
+    """
+    result = claim("synaptic_bursting", seeds=3, out=tmp_path / "runs")
+    assert result.holds
+    assert min(result.control) > 0.1, "the precondition: the control learns some of it; chance is 0.05"
 
 
 @pytest.mark.claims
