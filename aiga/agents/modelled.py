@@ -168,14 +168,14 @@ class Modelled:
         return chance.choice(better or [after for part, after in possible if part in settings.concerned(ability)])
 
     async def sound(self, agent: Files, *, seed: int) -> str:
-        """Whether its files can be read, and who modifies has an editor."""
+        """Whether its files can be read, and none has lost its editor."""
         del seed
         try:
-            for name in (WORKER, META):
-                found = _read(agent, name)
+            found = [_read(agent, name) for name in (WORKER, META)]
         except UsageError as error:
             return str(error)
-        return "" if settings.EDITOR in found["TOOLS"] else "it has no tool to edit with"
+        able = all(settings.EDITOR in part["TOOLS"] for part in found)
+        return "" if able else "it has no tool to edit with"
 
 
 def _read(agent: Files, name: str) -> Settings:
