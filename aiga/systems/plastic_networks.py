@@ -311,7 +311,7 @@ CLAIM = (
         metric="life/reward",
         treatment={**_CUES, "modulation": "simple"},
         control=_CUES,
-        steps=20,
+        steps=30,
         others={"retroactive": {**_CUES, "modulation": "retroactive"}, "fixed": {**_CUES, "plasticity": "none"}},
         also=("life/late", "network/parameters"),
     ),
