@@ -58,10 +58,10 @@ class Zapped(NamedTuple):
     network: PyTree
     optimiser: PyTree
     updates: Int[Array, ""]
-    curves: Float[Array, "o e"]
+    curves: dict[str, Float[Array, " e"]]
     """Of standard fine-tuning after training, by optimiser; zero before."""
-    matrices: Float[Array, "o rows t"]
-    """Accuracies by optimiser, by task that was learnt and by task; zero before the test, and in `make`."""
+    matrices: dict[str, Float[Array, "rows t"]]
+    """Accuracies by optimiser, by task that was learnt and by task; zero before the test, and empty in `make`."""
 
 
 class Zapping(eqx.Module):
@@ -88,7 +88,10 @@ class Zapping(eqx.Module):
     def init(self, key: Key) -> Zapped:
         network = gated(key, SHAPE, self.channels, 0, self.rows)
         optimiser = self._adam().init(eqx.filter(network, eqx.is_array))
-        return Zapped(network, optimiser, jnp.zeros((), jnp.int32), *self.nothing())
+        tasks = self.transfer.tasks
+        curves = {name: jnp.zeros(self.transfer.epochs + 1) for name in self.optimisers}
+        found = {name: jnp.zeros((tasks + 1, tasks)) for name in self.optimisers}
+        return Zapped(network, optimiser, jnp.zeros((), jnp.int32), curves, found)
 
     def step(self, key: Key, state: Zapped) -> tuple[Zapped, Info]:
         learn, test = jax.random.split(key)
@@ -97,8 +100,7 @@ class Zapping(eqx.Module):
         state, said = self.trained(learn, state)
         info = {**sources, **self.unroll.describe(state.network), **said}
         if int(state.updates) >= self.updates:
-            curves, found, results = self.tested(test, state.network)
-            state = state._replace(curves=curves, matrices=found)
+            state, results = self.tested(test, state)
             info |= {**results, "run/finished": 1}
         return state, info
 
@@ -142,29 +144,24 @@ class Zapping(eqx.Module):
         now = state.updates % self.zap_every == 0
         return jax.tree.map(lambda new, old: jnp.where(now, new, old), fresh, state.network)
 
-    def nothing(self) -> tuple[Float[Array, "o e"], Float[Array, "o rows t"]]:
-        """The results before the tests."""
-        count, tasks = len(self.optimisers), self.transfer.tasks
-        return jnp.zeros((count, self.transfer.epochs + 1)), jnp.zeros((count, tasks + 1, tasks))
-
-    def tested(self, key: Key, network: PyTree) -> tuple[Float[Array, "o e"], Float[Array, "o rows t"], Info]:
+    def tested(self, key: Key, state: Zapped) -> tuple[Zapped, Info]:
         """Every test, with every optimiser on the same pictures; each at the rate that was best on what is held."""
         tune, then = jax.random.split(key)
         info: dict[str, Array | float] = {}
-        curves, found = self.nothing()
+        curves, found, network = dict(state.curves), dict(state.matrices), state.network
         for row, name in enumerate(self.optimisers):
             curve, rate = self.transfer.recovered(jax.random.clone(tune), network, name)
-            curves = curves.at[row].set(curve)
+            curves[name] = curve
             said = {"first": curve[1], "mean": curve[1:].mean(), "last": curve[-1], "rate": rate}
             info |= _said("finetune", name, row, {**said, "halfway": halfway(np.asarray(curve))})
             if self.transfer.tasks:
                 matrix, rate = self.transfer.dynamics(jax.random.clone(then), network, name)
-                found = found.at[row].set(matrix)
+                found[name] = matrix
                 info |= _said("dynamics", name, row, {**measured(np.asarray(matrix))._asdict(), "rate": rate})
             else:
                 there, rate = self.transfer.continual(jax.random.clone(then), network, name)
                 info |= _said("continual", name, row, {"accuracy": there.test, "learnt": there.train, "rate": rate})
-        return curves, found, info
+        return state._replace(curves=curves, matrices=found), info
 
     def _adam(self) -> optax.GradientTransformation:
         return optax.adam(self.learning_rate)
@@ -371,10 +368,12 @@ def figures(run: Run) -> list[Figure]:
     """How fast the network learns again, and what each task does to the others."""
     if "run/finished" not in run.latest():
         return []
-    names = [name.removeprefix("finetune/rate_") for name in run.latest() if name.startswith("finetune/rate_")]
-    curves, found = (dict(zip(names, map(np.asarray, of), strict=True)) for of in run.state[3:])
+    curves, found = (jax.tree.map(np.asarray, of) for of in (run.state.curves, run.state.matrices))
     said = "Accuracy on other pictures of the new classes, from a head of random weights on."
-    return [recoveries(curves, "epochs", said), *(matrices(found) if run.state.matrices.size else ())]
+    return [
+        recoveries(curves, "epochs", said),
+        *(matrices(found) if min(matrix.size for matrix in found.values()) else ()),
+    ]
 
 
 if __name__ == "__main__":

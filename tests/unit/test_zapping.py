@@ -69,8 +69,8 @@ def test_a_run_ends_with_its_tests_and_their_numbers(tmp_path):
     assert last["run/steps"] == 1
     assert last["data/far"] == "drawn"
     assert {"continual/accuracy", "continual/accuracy_adam", "finetune/first", "finetune/halfway"} <= set(last)
-    assert last["finetune/first"] == pytest.approx(float(run.state.curves[0, 1]))
-    assert run.state.matrices.shape == (1, 1, 0)
+    assert last["finetune/first"] == pytest.approx(float(run.state.curves["adam"][1]))
+    assert run.state.matrices["adam"].shape == (1, 0)
     assert [figure.title for figure in figures(run)] == ["Recovery"]
 
 
@@ -78,10 +78,14 @@ def test_dynamics_are_of_every_optimiser_and_those_of_the_first_are_the_runs(tmp
     options = {**DYNAMIC, "optimisers": ("sgd", "adam")}
     run = loop.run("zapping:dynamics", seed=0, steps=9, out=tmp_path / "run", **options)
     last = run.latest()
-    assert run.state.matrices.shape == (2, 3, 2)
-    assert last["dynamics/kept"] == last["dynamics/kept_sgd"] == pytest.approx(float(run.state.matrices[0, -1].mean()))
-    assert "dynamics/forgotten_adam" in last
-    assert len(figures(run)) == 3
+    assert {name: matrix.shape for name, matrix in run.state.matrices.items()} == {"adam": (3, 2), "sgd": (3, 2)}
+    kept = {name: pytest.approx(float(matrix[-1].mean())) for name, matrix in run.state.matrices.items()}
+    assert last["dynamics/kept"] == last["dynamics/kept_sgd"] == kept["sgd"]
+    assert last["dynamics/kept_adam"] == kept["adam"]
+    recovery, *matrices = figures(run)
+    assert len(matrices) == 2
+    shown = {line.name: line.y[1] for line in recovery.content.data}
+    assert shown == {name: pytest.approx(last[f"finetune/first_{name}"]) for name in ("sgd", "adam")}
 
 
 @pytest.mark.parametrize(
