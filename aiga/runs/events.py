@@ -38,6 +38,45 @@ class Born(NamedTuple):
     """A blob id for each candidate whose genome is text, code or an image."""
 
 
+class Cloud(NamedTuple):
+    """Generations of pseudo-offspring around their parents: what VINE shows, and can run again.
+
+    Wang, Clune & Stanley (2018), https://arxiv.org/abs/1805.01141.  A batch of `g` generations of `n` individuals; the
+    name of the event in the info is the series that they belong to.
+    """
+
+    parent: Any
+    """(g, 2): the identity of the parent, as far as the lineage knows it."""
+    generation: Any
+    """(g,): of the line that the parent is in; where it does not grow, another line begins."""
+    behaviour: Any
+    """(g, n, d); NaN: unknown."""
+    fitness: Any
+    """(g, n)"""
+    noise: Any
+    """(g, n): index into the shared noise table."""
+    sign: Any
+    """(g, n)"""
+    key: Any
+    """(g, k): words of four bytes from which the system drew and evaluated the generation."""
+    sigma: Any = None
+    """(g,): deviation of the noise."""
+    genome: Any = None
+    """(g, p): the parameters of the parent, or of each parent in a row; None: the lineage leads to them."""
+    context: Any = None
+    """(g, c): what episodes depend on besides genomes, such as statistics of observations."""
+    parent_behaviour: Any = None
+    """(g, d); None or NaN: the parent was not evaluated."""
+    parent_fitness: Any = None
+    """(g,)"""
+    parents: Any = None
+    """(g, n, 2): where individuals have parents of their own; `parent` then is the elite."""
+    kept: Any = None
+    """(g,): generations whose `kept` is false are not recorded; None: all are."""
+    names: tuple[str, ...] = ()
+    """Of the dimensions of behaviour."""
+
+
 class Replaced(NamedTuple):
     """`id` made room for `by` without a birth."""
 
@@ -98,8 +137,8 @@ class Failed(NamedTuple):
     reason: str
 
 
-Event = Metrics | Born | Replaced | Rejected | Transferred | Extinct | Stage | Approved | Denied | Failed
+Event = Metrics | Born | Cloud | Replaced | Rejected | Transferred | Extinct | Stage | Approved | Denied | Failed
 KINDS: dict[str, type] = {
     kind.__name__.lower(): kind
-    for kind in (Metrics, Born, Replaced, Rejected, Transferred, Extinct, Stage, Approved, Denied, Failed)
+    for kind in (Metrics, Born, Cloud, Replaced, Rejected, Transferred, Extinct, Stage, Approved, Denied, Failed)
 }

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from aiga.core.errors import UsageError
+from aiga.runs import clouds
+from aiga.runs.clouds import Listed, Points, Recorded
 from aiga.runs.store import check_schema, connect_to_read
 
 COLUMNS = ("id", "step", "parent", "others", "operator", "kept", "fitness", "cell", "replaced", "noise", "sign", "blob")
@@ -127,6 +129,18 @@ class Run:
         ):
             yield {"step": step, "time": time, "kind": name, **json.loads(data)}
 
+    def clouds(self) -> list[Listed]:
+        """The recorded generations of pseudo-offspring, in order, without what is in them."""
+        return clouds.listed(self._of_clouds)
+
+    def cloud(self, number: int) -> Recorded:
+        """A generation of pseudo-offspring, by the number that `clouds` gives as its id."""
+        return clouds.recorded(self._of_clouds, number)
+
+    def pseudo_offspring(self, series: str) -> Points:
+        """How all individuals of a series of generations behaved, without their genomes."""
+        return clouds.points(self._of_clouds, series)
+
     def blob(self, name: str) -> bytes:
         """The bytes that were put under this id."""
         row = next(iter(self._query("SELECT data FROM blobs WHERE id = ?", name)), None)
@@ -174,6 +188,11 @@ class Run:
         tables = {row[0] for row in self._query("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if {"calls", "programs"} <= tables:
             yield from self._query(query)
+
+    def _of_clouds(self, query: str, *arguments: Any) -> Iterator[tuple[Any, ...]]:
+        """As `_query`; nothing in a run of a version that recorded none."""
+        if any(self._query("SELECT 1 FROM sqlite_master WHERE name = 'clouds'")):
+            yield from self._query(query, *arguments)
 
     def _query(self, query: str, *arguments: Any) -> Iterator[tuple[Any, ...]]:
         try:

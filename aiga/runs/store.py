@@ -24,7 +24,9 @@ from typing import Any
 import numpy as np
 
 from aiga.core.errors import UsageError
-from aiga.runs.events import Born
+from aiga.runs import clouds
+from aiga.runs.clouds import packed
+from aiga.runs.events import Born, Cloud
 
 SCHEMA = 1
 COMMIT_EVERY = 1.0
@@ -57,7 +59,7 @@ class Store:
     def __init__(self, directory: Path, database: sqlite3.Connection, lock: int) -> None:
         self.directory = directory
         self._database, self._lock = database, lock
-        database.executescript(OUTSIDE)  # also in a run of an earlier version
+        database.executescript(OUTSIDE + clouds.TABLE)  # also in a run of an earlier version
         self._names = dict(database.execute("SELECT name, id FROM names"))
         self._guard = threading.Lock()  # the committer and the loop share the connection
         self._closed = threading.Event()
@@ -104,6 +106,8 @@ class Store:
             for name, value in info.items():
                 if isinstance(value, Born):
                     self._born(step, value)
+                elif isinstance(value, Cloud):
+                    self._database.executemany(clouds.INSERT, clouds.rows(step, self._name(name), value))
                 elif isinstance(value, tuple):
                     self._event(step, value)
                 else:
@@ -154,7 +158,7 @@ class Store:
     def rewind(self, step: int) -> None:
         """Forget the rows of `step` and later."""
         with self._writing():
-            for table in ("metrics", "lineage", "events"):
+            for table in ("metrics", "lineage", "events", "clouds"):
                 self._database.execute(f"DELETE FROM {table} WHERE step >= ?", (step,))
             self._commit()
 
@@ -224,12 +228,6 @@ class Store:
         data = json.dumps(event._asdict(), default=lambda x: np.asarray(x).tolist())
         row = (step, time.time(), type(event).__name__.lower(), data)
         self._database.execute("INSERT INTO events (step, time, kind, data) VALUES (?, ?, ?, ?)", row)
-
-
-def packed(identities: np.ndarray) -> np.ndarray:
-    """Pairs (birth step, index) as single integers; nobody becomes -1."""
-    birth, index = identities[..., 0].astype(np.int64), identities[..., 1].astype(np.int64)
-    return np.where(birth < 0, -1, (birth << 32) | index)
 
 
 def check_schema(directory: Path) -> dict[str, Any]:
