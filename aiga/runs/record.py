@@ -5,7 +5,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,8 @@ from aiga.runs.clouds import Listed, Points, Recorded
 from aiga.runs.store import check_schema, connect_to_read
 
 COLUMNS = ("id", "step", "parent", "others", "operator", "kept", "fitness", "cell", "replaced", "noise", "sign", "blob")
+KINDS = {"others": "O", "fitness": "f8", "blob": "O"}
+"""Of columns that are no integers."""
 
 
 class Series(NamedTuple):
@@ -92,6 +94,11 @@ class Run:
         )
         return {name: float("nan") if value is None else value for name, value in self._query(query)}
 
+    def repeated(self) -> list[str]:
+        """The metrics that were recorded more than once."""
+        twice = "SELECT count(*) FROM (SELECT 1 FROM metrics WHERE metrics.name = names.id LIMIT 2)"
+        return [name for (name,) in self._query(f"SELECT name FROM names WHERE ({twice}) = 2 ORDER BY id")]
+
     def metric(self, name: str) -> Series:
         """A metric over the steps; unknown names are answered with those that exist."""
         query = "SELECT step, value FROM metrics WHERE name = (SELECT id FROM names WHERE name = ?) ORDER BY step"
@@ -101,15 +108,26 @@ class Run:
         steps, values = zip(*rows, strict=True)
         return Series(np.array(steps), np.array([np.nan if value is None else value for value in values]))
 
-    def lineage(self) -> dict[str, np.ndarray]:
-        """Who was born of whom, a row for each candidate an archive took in, in order of birth.
+    def lineage(self, *columns: str) -> dict[str, np.ndarray]:
+        """Who was born of whom, a row for each candidate an archive took in, in order of birth; all columns, or some.
 
         An identity is birth step · 2³² + index, and -1 is nobody; further parents are a JSON list in `others`.
         """
-        columns = ", ".join("names.name" if c == "operator" else f"lineage.{c}" for c in COLUMNS)
-        rows = list(self._query(f"SELECT {columns} FROM lineage JOIN names ON names.id = operator ORDER BY lineage.id"))
-        values = list(zip(*rows, strict=True)) if rows else [()] * len(COLUMNS)
-        return {name: _array(name, column) for name, column in zip(COLUMNS, values, strict=True)}
+        wanted = columns or COLUMNS
+        if unknown := set(wanted) - set(COLUMNS):
+            raise UsageError(f"the lineage has no column {', '.join(sorted(unknown))}; it has {', '.join(COLUMNS)}.")
+        chosen = ", ".join(name if name in KINDS else f"coalesce({name}, -1)" for name in wanted)
+        types = [(name, KINDS.get(name, "i8")) for name in wanted]
+        try:
+            with self._reading() as database:
+                names = dict(database.execute("SELECT id, name FROM names"))
+                rows = np.fromiter(database.execute(f"SELECT {chosen} FROM lineage ORDER BY id"), types)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UsageError(f"{self.directory}/run.sqlite is damaged ({error}): restore a copy of it.") from error
+        found = {name: np.ascontiguousarray(rows[name]) for name in wanted}
+        if "operator" in found:
+            found["operator"] = np.array([names.get(number, "") for number in found["operator"].tolist()], object)
+        return found
 
     def ancestors(self, identity: int) -> list[int]:
         """The line of first parents of an elite, from itself back to the first."""
@@ -194,10 +212,19 @@ class Run:
         if any(self._query("SELECT 1 FROM sqlite_master WHERE name = 'clouds'")):
             yield from self._query(query, *arguments)
 
+    def query(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        """What a query finds, for readers that need few rows; the tables are those of `aiga.runs.store`."""
+        return list(self._query(query, *arguments))
+
     def _query(self, query: str, *arguments: Any) -> Iterator[tuple[Any, ...]]:
+        with self._reading() as database:
+            yield from database.execute(query, arguments).fetchall()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
         try:
             with closing(connect_to_read(self.directory)) as database:
-                yield from database.execute(query, arguments).fetchall()
+                yield database
         except sqlite3.Error as error:
             raise UsageError(f"{self.directory}/run.sqlite cannot be read ({error}): restore a copy of it.") from error
 
@@ -222,11 +249,3 @@ def _unpacked(text: str | None) -> Any:
         return None if text is None else json.loads(text)
     except ValueError:
         return text
-
-
-def _array(name: str, column: tuple[Any, ...]) -> np.ndarray:
-    if name in ("others", "operator", "blob"):
-        return np.array(column, dtype=object)
-    if name == "fitness":
-        return np.array([np.nan if value is None else value for value in column], dtype=float)
-    return np.array([-1 if value is None else value for value in column], dtype=np.int64)
