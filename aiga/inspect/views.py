@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aiga.core.errors import UsageError
+from aiga.inspect import curves
 from aiga.runs import catalogue, report
 from aiga.runs.record import Run
 from aiga.runs.report import Figure
@@ -69,7 +70,7 @@ def _has_own(run: Run) -> bool:
 
 def _curves(run: Run, choices: Choices) -> list[Figure]:
     del choices
-    return report.curves(run)
+    return curves.curves(run)
 
 
 def _has_curves(run: Run) -> bool:

@@ -1,76 +1,65 @@
-"""A run as one self-contained web page: options, curves, pictures, archive, cost; it needs no network."""
+"""A run as one page to read: options, figures, pictures, cost; as HTML, PDF or Markdown."""
 
-import base64
 import html
 import json
-import mimetypes
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from aiga.core.errors import require
-from aiga.runs import catalogue
+from aiga.core.errors import UsageError, require
+from aiga.runs import catalogue, markdown, pages, printing
+from aiga.runs.figures import ACCENT, FAINT, INK, Figure, Markup, drawable, style, thinned
+from aiga.runs.pages import Document
 from aiga.runs.record import Run
 
-INK, ACCENT, FAINT = "#1f2933", "#d9480f", "#9aa5b1"
+__all__ = ["ACCENT", "FAINT", "FORMATS", "INK", "Figure", "Markup", "style", "thinned", "write"]
+
+FORMATS = ("html", "pdf", "md")
 SHOWN = 200
 """Calls whose words are in the report; all are in the run's database."""
 
 
-class Figure(NamedTuple):
-    """Something to look at."""
+def write(
+    directory: str | Path,
+    figures: Sequence[Figure] | None = None,
+    format: str = "html",
+    out: str | Path | None = None,
+) -> Path:
+    """Write a run's report; where it is.
 
-    title: str
-    caption: str
-    content: Any
-    """A plotly figure, the path of a picture or film, a table (a sequence of mappings), or `Markup`."""
-
-
-class Markup(NamedTuple):
-    """HTML as it is: what comes from outside was escaped before."""
-
-    html: str
-
-
-def write(directory: str | Path) -> Path:
-    """Write `report.html` into a run directory, with the figures that its system adds."""
-    plotly = require("plotly.offline", "report")
+    Args:
+        directory: The run directory.
+        figures: What to show before what was run; default: the figures of its system, its births, its calls of models.
+            (`aiga report` gives all that `aiga.inspect.views` has.)
+        format: `html`, `pdf` (the same page, printed by the system's Chromium, Chrome or Edge) or `md` (beside a
+            folder of pictures).
+        out: The file; default: `report.FORMAT` in the run directory.
+    """
     run = Run(directory)
-    figures = [*_own(run), *curves(run), *stepping_stones(run), *conversations(run)]
-    body = "".join(_section(figure) for figure in [*figures, *_about(run)])
+    shown = [*_own(run), *stepping_stones(run), *conversations(run)] if figures is None else figures
     entry = next((e for e in catalogue.entries() if e.name == run.system), None)
-    page = PAGE.format(
-        title=html.escape(entry.title if entry else Path(run.system).stem),
-        line=html.escape(_headline(run)),
-        plotly=plotly.get_plotlyjs(),
-        body=body,
-    )
-    path = run.directory / "report.html"
-    path.write_text(page, encoding="utf-8")
+    title = entry.title if entry else Path(run.system).stem
+    document = Document(title, _headline(run), [*_once(shown), *_about(run)])
+    return save(document, format, Path(out) if out is not None else run.directory / f"report.{format}")
+
+
+def save(document: Document, format: str, path: Path) -> Path:
+    """Write a document as one of `FORMATS`."""
+    if format not in FORMATS:
+        raise UsageError(f"there is no format `{format}`: give one of {', '.join(FORMATS)}.")
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"{path} cannot be written: give a file in a folder that exists.")
+    if any(drawable(figure.content) for figure in document.figures):
+        require("plotly", "report")
+    if format == "md":
+        markdown.write(document, path)
+    elif format == "pdf":
+        printing.write(document, path)
+    else:
+        path.write_text(pages.page(document), encoding="utf-8")
     return path
-
-
-def curves(run: Run) -> list[Figure]:
-    """Every numeric metric over the steps."""
-    subplots = require("plotly.subplots", "report")
-    latest = run.latest()
-    names = [n for n, v in latest.items() if not isinstance(v, str) and n not in ("run/steps", "run/seconds")]
-    if not names:
-        return []
-    columns = 3
-    rows = -(-len(names) // columns)
-    figure = subplots.make_subplots(rows, columns, subplot_titles=names, vertical_spacing=0.35 / rows)
-    for i, name in enumerate(names):
-        steps, values = thinned(*run.metric(name))
-        line = {"color": ACCENT, "width": 1.5}
-        figure.add_scatter(
-            x=steps, y=values, line=line, mode="lines", name=name, row=i // columns + 1, col=i % columns + 1
-        )
-    style(figure, height=90 + 190 * rows, showlegend=False)
-    figure.update_annotations(font_size=12)
-    return [Figure("Curves", "Each metric against the step of the run.", figure)]
 
 
 def stepping_stones(run: Run) -> list[Figure]:
@@ -119,17 +108,15 @@ def conversations(run: Run) -> list[Figure]:
     return [table, Figure("Prompts and replies", note, Markup(said))]
 
 
-def style(figure: Any, **layout: Any) -> None:
-    """Give a plotly figure the look of the house."""
-    margin = {"l": 55, "r": 20, "t": 60, "b": 45}
-    font = {"family": "system-ui, sans-serif", "size": 13, "color": INK}
-    figure.update_layout(template="plotly_white", margin=margin, font=font, **layout)
-
-
-def thinned(steps: np.ndarray, values: np.ndarray, most: int = 2_000) -> tuple[np.ndarray, np.ndarray]:
-    """At most about `most` points of a series, the first and the last among them."""
-    rows = np.unique(np.linspace(0, len(steps) - 1, most).astype(int)) if len(steps) else np.zeros(0, int)
-    return steps[rows], values[rows]
+def _once(figures: Iterable[Figure]) -> Iterator[Figure]:
+    """Figures, without pictures that were shown before."""
+    seen = set()
+    for figure in figures:
+        if not isinstance(figure.content, Path):
+            yield figure
+        elif figure.content.resolve() not in seen:
+            seen.add(figure.content.resolve())
+            yield figure
 
 
 def _own(run: Run) -> Iterable[Figure]:
@@ -191,59 +178,3 @@ def _about(run: Run) -> list[Figure]:
 
 def _number(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:,.6g}"
-
-
-def _section(figure: Figure) -> str:
-    caption = f"<p>{html.escape(figure.caption)}</p>" if figure.caption else ""
-    return f"<section><h2>{html.escape(figure.title)}</h2>{_content(figure)}{caption}</section>\n"
-
-
-def _content(figure: Figure) -> str:
-    if isinstance(figure.content, Path):
-        return _embedded(figure.content, figure.title)
-    if isinstance(figure.content, Markup):
-        return figure.content.html
-    if isinstance(figure.content, Sequence):
-        return _table(figure.content)
-    return figure.content.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
-
-
-def _embedded(path: Path, title: str) -> str:
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    if kind == "image/svg+xml":
-        return path.read_text(encoding="utf-8")  # in the page itself: what its titles say is shown
-    address = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
-    if kind.startswith("video/"):
-        return f'<video controls loop muted src="{address}"></video>'
-    return f'<img alt="{html.escape(title)}" src="{address}">'
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    if not rows:
-        return "<p>nothing</p>"
-    head = "".join(f"<th>{html.escape(str(name))}</th>" for name in rows[0])
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(v))}</td>" for v in row.values()) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; color: #1f2933; background: #fff;
-  max-width: 1080px; margin: 0 auto; padding: 1.5rem; }}
-h1 {{ margin-bottom: 0; }} h2 {{ margin: 2.5rem 0 .5rem; font-size: 1.15rem; }}
-.line, section > p {{ color: #52606d; }} section > p {{ max-width: 50rem; font-size: .95rem; }}
-img, video {{ max-width: 100%; height: auto; }}
-table {{ border-collapse: collapse; font-size: .9rem; }}
-td, th {{ text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e4e7eb;
-  vertical-align: top; overflow-wrap: anywhere; }}
-details {{ margin: .3rem 0; font-size: .9rem; }} summary {{ cursor: pointer; }}
-pre {{ white-space: pre-wrap; overflow-wrap: anywhere; background: #f5f7fa; padding: .6rem .8rem; font-size: .82rem; }}
-h4 {{ margin: .5rem 0 .2rem; }}
-td:first-child {{ white-space: nowrap; overflow-wrap: normal; }}
-</style>
-<script>{plotly}</script></head>
-<body><h1>{title}</h1><p class="line">{line}</p>
-{body}</body></html>
-"""
