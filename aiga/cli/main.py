@@ -47,8 +47,6 @@ def dispatch(arguments: list[str]) -> int:
     if command == "--version":
         sys.stdout.write(f"aiga {importlib.metadata.version('aiga')}\n")
         return 0
-    if command == "dashboard":
-        raise UsageError("`aiga dashboard` is not part of this version; `aiga report DIR` writes a page with pictures.")
     if command == "run":
         return run(*rest)
     if command not in COMMANDS:
@@ -292,6 +290,32 @@ def fm(action: Literal["check", "export"], what: str, /, *, out: Path | None = N
     return 0
 
 
+def dashboard(
+    directory: Path = Path("runs"),
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    token: str = "",
+    trust: bool = False,
+    open: bool = False,
+) -> int:
+    """Show runs in the browser, also while they write; Ctrl-C ends it, with exit code 0.
+
+    Args:
+        directory: The folder that holds the runs.
+        host: The address to listen on; beyond this machine a token is asked for.
+        port: Default: 8420, or the next free one.
+        token: What the browser must show; default: a new one where the host is not this machine alone.
+        trust: Let systems that are files, not of the catalogue, run their own code for figures and replays.
+        open: Open the browser.
+    """
+    from aiga.dashboard.serve import serve
+
+    serve(directory, shown.say, host=host, port=port, token=token, trust=trust, open_browser=open)
+    return 0
+
+
 def doctor() -> int:
     """Show what works on this machine, and how to mend what does not."""
     from aiga.cli import doctor
@@ -307,6 +331,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "show": show,
     "report": report,
     "compare": compare,
+    "dashboard": dashboard,
     "claim": claim,
     "bench": bench,
     "fm": fm,

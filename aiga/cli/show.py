@@ -61,6 +61,11 @@ def finished(directory: Path, reason: str = "") -> None:
     console.print(f"{directory}: see `aiga show {directory}`.")
 
 
+def say(sentence: str) -> None:
+    """A sentence, in one line however long."""
+    _console(soft_wrap=True).print(sentence)
+
+
 def waiting(directory: Path, papers: Sequence[Pending]) -> None:
     """Proposals that wait for a person, and how to answer."""
     if not papers:

@@ -119,7 +119,6 @@ def test_an_option_given_by_the_user_beats_the_papers(tmp_path, capsys):
         (["compare", "one"], "two or more"),
         (["claim", "nothing", "--seeds", "x"], "`--seeds` takes INT, not `x`"),
         (["bench", "nothing"], "there is no benchmark `nothing`"),
-        (["dashboard"], "not part of this version"),
         (["run"], "needs the system first"),
         (["run", "--seed", "1"], "needs the system first"),
         (["run", "map_elite"], "there is no system `map_elite`"),
