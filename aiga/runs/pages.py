@@ -143,7 +143,7 @@ def _inert(value: Any) -> str:
 
 
 @cache
-def _shared() -> str:
+def themes() -> dict[str, Any]:
     """What all figures of a page share: templates for day and night, and the colours that night replaces."""
     graph = require("plotly.graph_objects", "report")
     day, night = (
@@ -151,8 +151,11 @@ def _shared() -> str:
         for name in ("plotly_white", "plotly_dark")
     )
     night["layout"] |= {"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}
-    themes = {"ink": INK, "pale": PALE, "light": day, "dark": night}
-    return f'<script type="application/json" id="shared">{_inert(themes)}</script>'
+    return {"ink": INK, "pale": PALE, "light": day, "dark": night}
+
+
+def _shared() -> str:
+    return f'<script type="application/json" id="shared">{_inert(themes())}</script>'
 
 
 @cache
