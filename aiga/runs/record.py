@@ -130,13 +130,12 @@ class Run:
         return found
 
     def ancestors(self, identity: int) -> list[int]:
-        """The line of first parents of an elite, from itself back to the first."""
-        line = []
-        while identity >= 0:
-            line.append(identity)
-            parent = next(iter(self._query("SELECT parent FROM lineage WHERE id = ?", identity)), (None,))[0]
-            identity = -1 if parent is None else parent
-        return line
+        """The line of first parents of an elite, from itself back to the first that is on record."""
+        climb = (
+            "WITH RECURSIVE line (id, parent) AS (SELECT id, parent FROM lineage WHERE id = ? UNION ALL SELECT "
+            "lineage.id, lineage.parent FROM line JOIN lineage ON lineage.id = line.parent AND lineage.id < line.id) "
+        )
+        return [row for (row,) in self._query(f"{climb} SELECT id FROM line ORDER BY id DESC", identity)]
 
     def events(self, kind: str | None = None) -> Iterator[dict[str, Any]]:
         """What happened, in order: dicts of step, time, kind and the event's fields."""
