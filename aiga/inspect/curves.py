@@ -49,7 +49,7 @@ def curves(
 
     Args:
         runs: One run, several, or a mapping from labels to those of one group.
-        names: Metrics; default: all numbers that were recorded more than once, at most sixty of them.
+        names: Metrics; default: all numbers that changed, at most sixty of them.
         x: `step`, `seconds`, `evaluations`, or the name of a metric.
         log: Whether the axes of x and y are logarithmic; what is not above zero is left out there.
         bands: Groups as mean and band; otherwise each run is a line of its own, in the colour of its group.
@@ -136,8 +136,8 @@ def _chosen(runs: Sequence[Run], names: Sequence[str] | None) -> tuple[list[str]
             if name not in known:
                 raise UsageError(f"no run has a metric {name!r}: give some of {', '.join(known) or 'none'}.")
         return list(dict.fromkeys(names)), ""
-    lasting = {name for run in runs for name in run.repeated()}
-    found = [name for name in known if name in lasting and name not in CLOCK]
+    changing = {name for run in runs for name in run.changing()}
+    found = [name for name in known if name in changing and name not in CLOCK]
     more = len(found) - SHOWN
     return found[:SHOWN], f" {more:,} more metrics are not drawn: choose them by name." if more > 0 else ""
 

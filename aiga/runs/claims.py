@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -94,17 +94,58 @@ def claim(
     if seeds < 1:
         raise UsageError(f"--seeds is {seeds}: give a number above zero.")
     folder = Path(out) if out is not None else default_folder(system)
-    one = claims[which - 1]
-    table = _table(system, one, folder if which == 1 else folder / f"claim-{which}", seeds, workers)
-    treatment, control = (table[arm][one.metric] for arm in ("treatment", "control"))
-    effect, interval = difference(treatment, control, one.better)
-    holds, seconds = bool(interval[0] > one.margin), time.monotonic() - started
-    result = Result(
-        system, one.statement, one.metric, one.better, treatment, control, effect, interval, holds, seconds, table
-    )
+    one, place = claims[which - 1], folder if which == 1 else folder / f"claim-{which}"
+    if not (place / "claim.json").exists():
+        _note(place, system, one)
+    table = _table(system, one, place, seeds, workers)
+    _note(place, system, one)  # the runs are this claim's, whatever was noted before
+    result = judged(system, one, table, time.monotonic() - started)
     if write:
         _write(result, one, which)
     return result
+
+
+def judged(system: str, claim: Claim, table: dict[str, dict[str, list[float]]], seconds: float) -> Result:
+    """What the values of every arm say about a claim."""
+    treatment, control = (table[arm][claim.metric] for arm in ("treatment", "control"))
+    effect, interval = difference(treatment, control, claim.better)
+    holds = bool(interval[0] > claim.margin)
+    said = (claim.statement, claim.metric, claim.better, treatment, control, effect, interval, holds, seconds, table)
+    return Result(system, *said)
+
+
+def folders(directory: str | Path) -> list[Path]:
+    """The folders of the claims that have runs in `directory`: itself for the first, `claim-2`, ... for others."""
+    place = Path(directory)
+    others = sorted(place.glob("claim-*/claim.json"), key=lambda file: (len(file.parent.name), file.parent.name))
+    return [file.parent for file in (place / "claim.json", *others) if file.is_file()]
+
+
+def read(folder: str | Path) -> tuple[str, Claim, dict[str, list[Run]]]:
+    """The system, the claim, and the runs of each arm in the order of their seeds, finished or not; nothing is run."""
+    place = Path(folder)
+    try:
+        noted = json.loads((place / "claim.json").read_text(encoding="utf-8"))
+        system = str(noted.pop("system"))
+        claim = Claim(**{**noted, "also": tuple(noted["also"])})
+        arms = {arm: _seeds(place, arm) for arm in claim.arms()}
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{place} holds no claim (it has no claim.json): `aiga claim SYSTEM --out {place}` writes one."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{place}/claim.json cannot be read ({error}): `aiga claim` writes it again.") from error
+    return system, claim, {arm: [Run(path) for path in paths] for arm, paths in arms.items()}
+
+
+def measured(folder: str | Path) -> Result | None:
+    """What the finished runs of a claim's folder say; None if an arm of the verdict has none.  Nothing is run."""
+    system, claim, arms = read(folder)
+    done = {arm: [run for run in runs if run.status == "finished"] for arm, runs in arms.items()}
+    if not (done["treatment"] and done["control"]):
+        return None
+    table = {arm: _values(claim, runs) for arm, runs in done.items() if runs}
+    return judged(system, claim, table, sum(run.summary()["seconds"] for runs in done.values() for run in runs))
 
 
 def default_folder(system: str) -> Path:
@@ -118,10 +159,32 @@ def _table(
     """Every arm's runs, as values of the shown metrics."""
     table = {}
     for arm, options in claim.arms().items():
-        places = [folder / f"{arm}-seed{seed}".replace(" ", "-") for seed in range(seeds)]
-        runs = [_one(system, place, seed, options, claim, workers) for seed, place in enumerate(places)]
-        table[arm] = {n: [float(r.latest().get(n, "nan")) for r in runs] for n in (claim.metric, *claim.also)}
+        places = [folder / f"{_name(arm)}{seed}" for seed in range(seeds)]
+        table[arm] = _values(claim, [_one(system, p, seed, options, claim, workers) for seed, p in enumerate(places)])
     return table
+
+
+def _values(claim: Claim, runs: Sequence[Run]) -> dict[str, list[float]]:
+    """The last value of each shown metric in each run."""
+    return {name: [float(run.latest().get(name, "nan")) for run in runs] for name in (claim.metric, *claim.also)}
+
+
+def _name(arm: str) -> str:
+    """How the names of an arm's runs begin; the seed follows."""
+    return f"{arm}-seed".replace(" ", "-")
+
+
+def _seeds(folder: Path, arm: str) -> list[Path]:
+    """The runs of an arm, by seed."""
+    found = {path.parent.name.removeprefix(_name(arm)): path.parent for path in folder.glob("*/run.json")}
+    return [found[seed] for seed in sorted((seed for seed in found if seed.isdecimal()), key=int)]
+
+
+def _note(folder: Path, system: str, claim: Claim) -> None:
+    """Write down beside the runs what they are for, so that they can be read without the system's file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    noted = {"system": catalogue.address(system), **claim._asdict()}
+    (folder / "claim.json").write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
 
 
 def difference(treatment: list[float], control: list[float], better: str = "higher") -> tuple[float, list[float]]:

@@ -34,7 +34,7 @@ def drawable(content: Any) -> bool:
 
 def style(figure: Any, **layout: Any) -> None:
     """Give a plotly figure the look of the house."""
-    margin = {"l": 55, "r": 20, "t": 60, "b": 45}
+    margin = {"l": 55, "r": 20, "t": 40, "b": 45}
     font = {"family": "system-ui, sans-serif", "size": 13, "color": INK}
     figure.update_layout(template="plotly_white", margin=margin, font=font, **layout)
 

@@ -1,6 +1,7 @@
 """Reading a run directory, also while it is written, and without jax."""
 
 import fcntl
+import hashlib
 import json
 import os
 import sqlite3
@@ -69,6 +70,11 @@ class Run:
         first = self.manifest.get("outside", {}).get("approve", "auto")
         return str(self._meta().get("approve", first))
 
+    @property
+    def saved(self) -> int:
+        """The step up to which all rows were on disk before a checkpoint was written."""
+        return int(self._meta().get("checkpoint", 0))
+
     def summary(self) -> dict[str, Any]:
         """What `aiga show --json` prints."""
         latest = self.latest()
@@ -82,8 +88,8 @@ class Run:
             "metrics": latest,
             "archive": {n.removeprefix("archive/"): v for n, v in latest.items() if n.startswith("archive/")},
             "cost": self.cost(),
-            "sandbox": self.manifest["sandbox"],
-            "model": self.manifest["model"],
+            "sandbox": self.manifest.get("sandbox"),
+            "model": self.manifest.get("model"),
         }
 
     def latest(self) -> dict[str, Any]:
@@ -94,10 +100,11 @@ class Run:
         )
         return {name: float("nan") if value is None else value for name, value in self._query(query)}
 
-    def repeated(self) -> list[str]:
-        """The metrics that were recorded more than once."""
-        twice = "SELECT count(*) FROM (SELECT 1 FROM metrics WHERE metrics.name = names.id LIMIT 2)"
-        return [name for (name,) in self._query(f"SELECT name FROM names WHERE ({twice}) = 2 ORDER BY id")]
+    def changing(self) -> list[str]:
+        """The metrics that had more than one value."""
+        of = "FROM metrics WHERE metrics.name = names.id"
+        changes = f"EXISTS (SELECT 1 {of} AND value IS NOT (SELECT value {of} ORDER BY step LIMIT 1))"
+        return [name for (name,) in self._query(f"SELECT name FROM names WHERE {changes} ORDER BY id")]
 
     def metric(self, name: str) -> Series:
         """A metric over the steps; unknown names are answered with those that exist."""
@@ -163,6 +170,8 @@ class Run:
         row = next(iter(self._query("SELECT data FROM blobs WHERE id = ?", name)), None)
         if row is None:
             raise UsageError(f"{self.directory} has no blob {name!r}: ids stand in the `blob` column of the lineage.")
+        if hashlib.sha256(row[0]).hexdigest()[: len(name)] != name:
+            raise UsageError(f"{self.directory}/run.sqlite is damaged (blob {name} has changed): restore a copy of it.")
         return row[0]
 
     def calls(self) -> Iterator[dict[str, Any]]:

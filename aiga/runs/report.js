@@ -5,12 +5,15 @@ const pictured = root.classList.contains("pictures");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const shared = JSON.parse(document.getElementById("shared").textContent);
 const tallest = 900;
+const narrow = 560;
+const below = { orientation: "h", x: 0, xanchor: "left", y: -0.25, yanchor: "top" };
 
 function specification(place) {
   const night = dark.matches && !printed;
   const text = document.getElementById(place.dataset.figure).textContent;
   const figure = JSON.parse(night ? text.replaceAll(shared.ink, shared.pale) : text);
   figure.layout.template = night ? shared.dark : shared.light;
+  if (place.clientWidth < narrow) figure.layout.legend = { ...figure.layout.legend, ...below };
   if (printed) {
     delete figure.layout.sliders;
     delete figure.layout.updatemenus;
