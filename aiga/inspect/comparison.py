@@ -99,8 +99,8 @@ def _effect(result: claims.Result, stated: claims.Claim) -> Figure:
     figure.update_yaxes(tickvals=[0], ticktext=["effect"], range=[-1, 1], showgrid=False, zeroline=False)
     order = "treatment less control" if result.better == "higher" else "control less treatment"
     caption = (
-        f"The difference of the means, {order}, and its 95 % interval. The claim holds if the whole interval lies above "
-        f"{stated.margin:,.4g} (dotted)."
+        f"The difference of the means, {order}, and its 95 % interval. The claim holds if the whole interval "
+        f"lies above {stated.margin:,.4g} (dotted)."
     )
     return Figure("Effect", caption, figure)
 

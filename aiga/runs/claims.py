@@ -10,7 +10,6 @@ import numpy as np
 
 from aiga.core.errors import UsageError
 from aiga.runs import catalogue
-from aiga.runs.loop import resume, run
 from aiga.runs.record import Run
 
 
@@ -212,6 +211,8 @@ def markdown(result: Result) -> str:
 
 def _one(system: str, directory: Path, seed: int, options: Mapping[str, Any], claim: Claim, workers: int | None) -> Run:
     """One run of the experiment: read if it is finished, continued if it was begun."""
+    from aiga.runs.loop import resume, run  # jax, only when something is run
+
     if not (directory / "run.json").exists():
         done = run(system, seed=seed, steps=claim.steps or _ENDLESS, out=directory, workers=workers, **options)
     else:
