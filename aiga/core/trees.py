@@ -98,10 +98,14 @@ def save(path: Path, tree: PyTree, **note: Any) -> None:
             array = array.view(f"u{array.dtype.itemsize}")
         leaves[name] = array
     temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
-        np.savez(file, allow_pickle=False, **{"": np.array(json.dumps({"kinds": kinds, "note": note}))}, **leaves)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, allow_pickle=False, **{"": np.array(json.dumps({"kinds": kinds, "note": note}))}, **leaves)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        temporary.unlink(missing_ok=True)  # on a full disk half a file only takes space
+        raise
     os.replace(temporary, path)
 
 

@@ -194,10 +194,10 @@ def build(module: ModuleType, options: Mapping[str, Any], resources: Mapping[str
 
 
 async def restore(record: Run, system: System) -> Checkpoint:
-    """The newest checkpoint that can be read; the beginning, if none was written yet.
+    """The newest checkpoint that can be read and whose rows are there; the beginning, if none was written yet.
 
     Raises:
-        UsageError: checkpoints were written and none can be read.
+        UsageError: checkpoints were written and none can be used.
     """
     key = jax.random.key(record.manifest["seed"])
     initial = await maybe(system.init(jax.random.fold_in(key, 0)))
@@ -206,9 +206,15 @@ async def restore(record: Run, system: System) -> Checkpoint:
         if (record.directory / name).exists():
             try:
                 state, note = trees.load(record.directory / name, initial)
-                return Checkpoint(state, note["step"], note["seconds"], tuple(problems))
             except ValueError as error:
                 problems.append(str(error))
+                continue
+            if note["step"] <= record.saved:
+                return Checkpoint(state, note["step"], note["seconds"], tuple(problems))
+            problems.append(
+                f"checkpoint {record.directory / name} is of step {note['step']}, and run.sqlite has lost rows before "
+                "it (was it copied without its run.sqlite-wal?)."
+            )
     if problems:
         raise UsageError(f"{record.directory} cannot be continued: {' '.join(problems)}")
     return Checkpoint(initial, 0, 0.0)
@@ -239,9 +245,12 @@ async def _drive(store: Store, system: System, limits: Limits, outside: Outside)
         at = await restore(record, system)
         store.rewind(at.step)
         store.note(status="running")
-        for problem in at.problems:
-            store.record(at.step, {"failed": Failed("checkpoint", f"{problem} Continued from step {at.step}.")})
         with Progress(record.system, limits.fraction) as progress, _stops(store.directory) as stopped:
+            for problem in at.problems:
+                progress.tell(f"{problem} Continued from step {at.step}.")
+                failed = Failed("checkpoint", f"{problem} Continued from step {at.step}.")
+                store.record(at.step - 1, {"failed": failed})  # before it, or the next resumption forgets this
+                store.set_aside("checkpoint.npz")
             outside.say, outside.aside, outside.stopped = progress.say, progress.aside, stopped
             try:
                 status = await _steps(Loop(record, store, system, limits, progress, stopped), at)

@@ -299,6 +299,9 @@ class KeptTexts:
             assert self._store is not None
             row = self._store.look_up("SELECT data FROM blobs WHERE id = ?", identity)
             assert row is not None, "the state names a text that was never put"
+            if hexadecimal(digest(row[0])) != identity:
+                where = f"{self._store.directory}/run.sqlite"
+                raise UsageError(f"{where} is damaged (blob {identity} has changed): restore a copy of it.")
             self._texts[identity] = row[0].decode()
         return self._texts[identity]
 

@@ -53,6 +53,10 @@ class Progress:
         """Show what the running step waits for; nothing: it waits no more."""
         self._bar.update(self._task, line=text or self._line)
 
+    def tell(self, sentence: str) -> None:
+        """Say something that must be seen, also where nobody looks at the line."""
+        self._bar.console.print(f"aiga: {sentence}", soft_wrap=True, highlight=False, markup=False)
+
     def update(self, step: int, seconds: float, info: Mapping[str, Any]) -> None:
         """Show the state after `step` steps and `seconds` seconds."""
         now = time.monotonic()

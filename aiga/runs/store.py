@@ -9,8 +9,6 @@ is told the same.  Reading is `aiga.runs.record`.
 """
 
 import contextlib
-import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -27,8 +25,21 @@ from aiga.core.errors import UsageError
 from aiga.runs import clouds
 from aiga.runs.clouds import packed
 from aiga.runs.events import Born, Cloud
+from aiga.runs.folder import (
+    SCHEMA,
+    SEAL,
+    UNFINISHED,
+    check_place,
+    check_schema,
+    check_seal,
+    connect_to_read,
+    explained,
+    locked,
+    seal,
+    vacate,
+    write,
+)
 
-SCHEMA = 1
 COMMIT_EVERY = 1.0
 """Seconds; the promise is five."""
 
@@ -46,7 +57,7 @@ OUTSIDE = """
 CREATE TABLE IF NOT EXISTS calls (key TEXT, attempt INTEGER, task TEXT, model TEXT, request TEXT, outcome TEXT,
                                   reply TEXT, tokens_in INTEGER, tokens_out INTEGER, usd REAL, seconds REAL,
                                   final INTEGER, time REAL);
-CREATE INDEX IF NOT EXISTS calls_by_key ON calls (key);
+CREATE INDEX IF NOT EXISTS calls_by_cost ON calls (key, usd, tokens_in, tokens_out);
 CREATE TABLE IF NOT EXISTS programs (key TEXT UNIQUE, outcome TEXT, result TEXT, seconds REAL, time REAL);
 CREATE TABLE IF NOT EXISTS orders (step INTEGER PRIMARY KEY, candidate INTEGER);
 CREATE TABLE IF NOT EXISTS finished (key TEXT PRIMARY KEY, text TEXT, time REAL);
@@ -61,43 +72,51 @@ class Store:
         self._database, self._lock = database, lock
         database.executescript(OUTSIDE + clouds.TABLE)  # also in a run of an earlier version
         self._names = dict(database.execute("SELECT name, id FROM names"))
+        self._columns = _columns()
         self._guard = threading.Lock()  # the committer and the loop share the connection
         self._closed = threading.Event()
-        self._failure: BaseException | None = None
+        self._failure: UsageError | None = None
         self._committer = threading.Thread(target=self._commit_regularly, daemon=True)
         self._committer.start()
 
     @classmethod
     def create(cls, directory: Path, manifest: Mapping[str, Any]) -> "Store":
-        """Start a run in `directory`, which must be new or empty."""
-        with _explained(directory):
-            directory.mkdir(parents=True, exist_ok=True)
-            if (directory / "run.json").exists():
-                raise UsageError(f"{directory} holds a run already: continue it with `aiga resume {directory}`.")
-            if any(directory.iterdir()):
-                raise UsageError(f"{directory} is not empty and holds no run: give --out a new or an empty folder.")
-            lock = _locked(directory)
-            (directory / "media").mkdir()
-            database = _connect(directory / "run.sqlite")
+        """Start a run in `directory`, which must be new or empty, or left by a process that was killed in here."""
+        with explained(directory), contextlib.ExitStack() as undo:
+            vacate(directory)
+            lock = locked(directory)
+            undo.callback(os.close, lock)
+            vacate(directory)  # again: another process may have been faster
+            for name in UNFINISHED - {"run.lock", "media"}:
+                (directory / name).unlink(missing_ok=True)
+            (directory / "media").mkdir(exist_ok=True)
+            database = undo.enter_context(contextlib.closing(_connect(directory / "run.sqlite")))
             database.executescript(TABLES)
             database.execute("INSERT INTO meta VALUES ('schema', ?)", (SCHEMA,))
-            temporary = directory / "run.json.tmp"
-            temporary.write_text(json.dumps({**manifest, "schema": SCHEMA}, indent=2) + "\n")
-            os.replace(temporary, directory / "run.json")  # last: a folder with run.json is a complete run
-            return cls(directory, database, lock)
+            written = json.dumps({**manifest, "schema": SCHEMA}, indent=2) + "\n"
+            write(directory / "run.json", written)  # last: a folder with run.json is a complete run
+            store = cls(directory, database, lock)
+            undo.pop_all()
+            return store
 
     @classmethod
     def open(cls, directory: Path) -> "Store":
         """Continue writing the run in `directory`."""
         check_schema(directory)
-        with _explained(directory):
-            lock = _locked(directory)
+        with explained(directory), contextlib.ExitStack() as undo:
+            lock = locked(directory)
+            undo.callback(os.close, lock)
+            check_seal(directory)
             with contextlib.closing(connect_to_read(directory)) as database:
                 found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
                 schema = database.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
             if found != "ok" or schema != (SCHEMA,):
                 raise UsageError(f"{directory}/run.sqlite is damaged ({found}); nothing was changed: restore a copy.")
-            return cls(directory, _connect(directory / "run.sqlite"), lock)
+            database = undo.enter_context(contextlib.closing(_connect(directory / "run.sqlite")))
+            (directory / SEAL).unlink(missing_ok=True)
+            store = cls(directory, database, lock)
+            undo.pop_all()
+            return store
 
     def record(self, step: int, info: Mapping[str, Any]) -> None:
         """Store what a step said: scalars as metrics, event batches as their rows."""
@@ -112,7 +131,7 @@ class Store:
                     self._event(step, value)
                 else:
                     rows.append((self._name(name), step, value if isinstance(value, str) else float(value)))
-            self._database.executemany("INSERT INTO metrics VALUES (?, ?, ?)", rows)
+            self._database.executemany("INSERT INTO metrics (name, step, value) VALUES (?, ?, ?)", rows)
 
     def put(self, data: bytes) -> str:
         """Keep `data` in the blob store, once however often it is put; its id is its content's."""
@@ -124,14 +143,14 @@ class Store:
     def append(self, table: str, row: tuple[Any, ...]) -> None:
         """Add what the world outside said to one of its tables, with the time of day if that is a column; commit."""
         stamped = (*row, time.time()) if table != "orders" else row
-        places = ", ".join("?" * len(stamped))
+        columns, places = ", ".join(self._columns[table]), ", ".join("?" * len(stamped))
         with self._writing():
-            self._database.execute(f"INSERT OR REPLACE INTO {table} VALUES ({places})", stamped)
+            self._database.execute(f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({places})", stamped)
             self._commit()
 
     def look_up(self, query: str, *arguments: Any) -> tuple[Any, ...] | None:
         """The first row that a query finds, among what is not committed yet too."""
-        with self._guard, _explained(self.directory):
+        with self._guard, explained(self.directory):
             return self._database.execute(query, arguments).fetchone()
 
     def note(self, **values: Any) -> None:
@@ -142,6 +161,7 @@ class Store:
 
     def save(self, step: int, state: Any, seconds: float) -> None:
         """Write the checkpoint before `step`, after the rows of the earlier steps are safely on disk."""
+        from aiga.archives.geometry import boxes
         from aiga.core import trees  # jax is needed to save, not to write
 
         with self._writing():
@@ -150,10 +170,18 @@ class Store:
             self._database.execute("INSERT OR REPLACE INTO meta VALUES ('checkpoint', ?)", (step,))
             self._commit()
             self._database.execute("PRAGMA synchronous=NORMAL")
-            latest = self.directory / "checkpoint.npz"
-            if latest.exists():
+            latest, following = self.directory / "checkpoint.npz", self.directory / "checkpoint.next.npz"
+            check_place(self.directory, self._lock)
+            trees.save(following, state, step=step, seconds=seconds, grids=boxes(state))
+            if latest.exists():  # a damaged one was set aside
                 os.replace(latest, self.directory / "checkpoint.previous.npz")
-            trees.save(latest, state, step=step, seconds=seconds)
+            os.replace(following, latest)
+
+    def set_aside(self, checkpoint: str) -> None:
+        """Keep a damaged checkpoint out of the way of those that are saved; commit what was said of it."""
+        with self._writing():
+            self._commit()
+            os.replace(self.directory / checkpoint, self.directory / "checkpoint.damaged.npz")
 
     def rewind(self, step: int) -> None:
         """Forget the rows of `step` and later."""
@@ -163,26 +191,35 @@ class Store:
             self._commit()
 
     def close(self) -> None:
-        """Commit and let the directory go."""
+        """Commit, seal, and let the directory go."""
         if self._closed.is_set():
             return
         self._closed.set()
         self._committer.join()
-        with self._guard, _explained(self.directory):
+        with self._guard, explained(self.directory):
             try:
-                self._commit()
+                with contextlib.closing(self._database):
+                    self._commit()
+                if self._failure is None:
+                    check_place(self.directory, self._lock)
+                    seal(self.directory)
             finally:
-                self._database.close()
                 os.close(self._lock)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        with self._guard, _explained(self.directory):
+        """Nothing is written after a failure: the database may have undone rows that a later checkpoint would miss."""
+        with self._guard:
             if self._failure is not None:
                 raise self._failure
-            if not self._database.in_transaction:
-                self._database.execute("BEGIN")
-            yield
+            try:
+                with explained(self.directory):
+                    if not self._database.in_transaction:
+                        self._database.execute("BEGIN")
+                    yield
+            except UsageError as error:
+                self._failure = error
+                raise
 
     def _commit(self) -> None:
         if self._database.in_transaction:
@@ -192,8 +229,9 @@ class Store:
         while not self._closed.wait(COMMIT_EVERY):
             with self._guard:
                 try:
-                    self._commit()
-                except sqlite3.Error as error:  # raised at the next write
+                    with explained(self.directory):
+                        self._commit()
+                except UsageError as error:  # raised at the next write
                     self._failure = error
 
     def _name(self, name: str) -> int:
@@ -218,9 +256,9 @@ class Store:
             np.asarray(born.fitness)[rows].tolist(),
             *(_column(values, rows) for values in (born.cell, born.replaced, born.noise, born.sign, born.blob)),
         )
-        operator = self._name(born.operator)
+        operator, names = self._name(born.operator), ", ".join(self._columns["lineage"])
         self._database.executemany(
-            f"INSERT INTO lineage VALUES (?, {step}, ?, ?, {operator}, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO lineage ({names}) VALUES (?, {step}, ?, ?, {operator}, ?, ?, ?, ?, ?, ?, ?)",
             zip(*columns, strict=True),
         )
 
@@ -228,25 +266,6 @@ class Store:
         data = json.dumps(event._asdict(), default=lambda x: np.asarray(x).tolist())
         row = (step, time.time(), type(event).__name__.lower(), data)
         self._database.execute("INSERT INTO events (step, time, kind, data) VALUES (?, ?, ?, ?)", row)
-
-
-def check_schema(directory: Path) -> dict[str, Any]:
-    """The manifest of the run in `directory`, if this version of aiga can read it."""
-    try:
-        manifest = json.loads((directory / "run.json").read_text())
-        schema = manifest["schema"]
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise UsageError(f"{directory} holds no run (it has no run.json): give the folder of a run.") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"{directory}/run.json cannot be read ({error}): restore a copy; nothing was changed."
-        ) from error
-    if schema != SCHEMA:
-        mend = "upgrade with `pip install -U aiga`" if schema > SCHEMA else "use the version of aiga that wrote it"
-        raise UsageError(f"{directory} has format {schema} and this version of aiga reads format {SCHEMA}: {mend}.")
-    if not (directory / "run.sqlite").exists():
-        raise UsageError(f"{directory} has lost its run.sqlite: restore a copy; nothing was changed.")
-    return manifest
 
 
 def _column(values: Any, rows: np.ndarray) -> list[Any]:
@@ -261,11 +280,6 @@ def _column(values: Any, rows: np.ndarray) -> list[Any]:
     return values.tolist()
 
 
-def connect_to_read(directory: Path) -> sqlite3.Connection:
-    """A connection that cannot write."""
-    return sqlite3.connect(f"{(directory / 'run.sqlite').resolve().as_uri()}?mode=ro", uri=True, timeout=30)
-
-
 def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
     database.execute("PRAGMA journal_mode=WAL")
@@ -273,27 +287,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _locked(directory: Path) -> int:
-    lock = os.open(directory / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(lock)
-        raise UsageError(f"{directory} is being written by another process: stop that one first.") from error
-    return lock
-
-
-@contextlib.contextmanager
-def _explained(directory: Path) -> Iterator[None]:
-    """Say in one sentence what the operating system or the database refused."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        if "full" in str(error) or "I/O" in str(error):
-            mend = f"free some space, then `aiga resume {directory}`"
-            raise UsageError(f"{directory} cannot be written ({error}): {mend}.") from error
-        raise UsageError(f"{directory}/run.sqlite cannot be used ({error}): restore a copy of it.") from error
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        mend = f"free some space, then `aiga resume {directory}`" if full else "give --out a folder that you may write"
-        raise UsageError(f"{directory} cannot be written ({error.strerror}): {mend}.") from error
+def _columns() -> dict[str, list[str]]:
+    """The columns of every table that this version writes; a later version's may have more."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(TABLES + OUTSIDE + clouds.TABLE)
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {table: [row[1] for row in database.execute(f"PRAGMA table_info({table})")] for table in tables}

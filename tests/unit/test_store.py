@@ -188,6 +188,9 @@ def test_a_corrupt_database_is_named_and_not_touched(store, damage):
     path.write_bytes(damage)
     with pytest.raises(UsageError, match=r"run\.sqlite can"):
         Run(store.directory).summary()
+    with pytest.raises(UsageError, match=r"run\.sqlite is damaged .*restore a copy, or delete run\.sha256"):
+        Store.open(store.directory)
+    (store.directory / "run.sha256").unlink()
     with pytest.raises(UsageError, match=r"run\.sqlite can"):
         Store.open(store.directory)
     assert path.read_bytes() == damage
@@ -204,6 +207,7 @@ def test_a_damaged_page_is_found_before_a_run_goes_on(store):
     data = bytearray(path.read_bytes())
     data[4096 * 8 : 4096 * 9] = bytes(4096)
     path.write_bytes(data)
+    (store.directory / "run.sha256").unlink()
     with pytest.raises(UsageError, match=r"is damaged|cannot be used"):
         Store.open(store.directory)
 
