@@ -74,6 +74,11 @@ class Placement(NamedTuple):
     replaced: Int[Array, "n 2"]
     """The elite that an improvement removed; (-1, -1): nobody."""
 
+    def births(self, parents: Int[Array, "n p 2"], fitness: Float[Array, " n"]) -> dict[str, Array]:
+        """The fields of a `Born` event for these candidates, but for the operator."""
+        fields = {"id": self.identity, "kept": self.status, "cell": self.cell, "replaced": self.replaced}
+        return {**fields, "parents": parents, "fitness": fitness}
+
 
 class Grid(eqx.Module):
     """One elite per cell; row `i` of every field belongs to cell `i`.

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from aiga.archives.grid import Grid
-from aiga.core.protocols import Key
+from aiga.archives.novelty import Novelty
+from aiga.core.protocols import Evaluation, Key
+from aiga.strategies.openai_es import centred_ranks
 
 NOVEL, LATEST, PROMISING = 5, 5, 2
 """Cells that exploration chooses from; of the latest cells, those that exploitation chooses from."""
@@ -55,3 +57,10 @@ def proportional(draw: Float[Array, ""], weights: Float[Array, " n"], rows: Int[
     known = jnp.clip(jnp.nan_to_num(weights, nan=0.0), 1e-9, 1e30)
     through = jnp.cumsum(jnp.where(jnp.isneginf(weights), 0, known))
     return rows[(through <= draw * through[-1]).sum()]
+
+
+def blended(seen: Novelty, weight: Float[Array, ""], evaluation: Evaluation) -> Float[Array, " n"]:
+    """Utilities: the ranks of novelty, the ranks of the return, or a mixture of both."""
+    both = jnp.stack([seen.novelty(evaluation.descriptor), evaluation.fitness])
+    novelty, returned = jax.vmap(centred_ranks)(both)
+    return weight * novelty + (1 - weight) * returned

@@ -59,6 +59,49 @@ def play(
         memory: An actor's memory at the beginning.
         params_axis: 0: every genome has a world of its own, a row of `params`; None: all have the same.
     """
+    begun, turn = _prepared(key, env, params, act, genomes, watch, memory, params_axis)
+    return jax.lax.while_loop(lambda now: (now.step < steps) & now.live.any(), turn, begun).played
+
+
+def trace(
+    key: Key,
+    env: Env,
+    params: PyTree,
+    act: Act,
+    genomes: PyTree,
+    steps: int,
+    *,
+    look: Callable[[PyTree], PyTree],
+    watch: Callable[[Transition], PyTree] | None = None,
+    memory: PyTree = (),
+    params_axis: int | None = None,
+) -> tuple[Played, PyTree]:
+    """The episodes that `play` plays, and what `look` makes of the worlds' states, at first and after every step.
+
+    After the end of an episode its world stands still.
+    """
+    begun, turn = _prepared(key, env, params, act, genomes, watch, memory, params_axis)
+
+    def next_one(now: _Playing, _: None) -> tuple[_Playing, PyTree]:
+        now = turn(now)
+        return now, look(now.played.state)
+
+    ended, seen = jax.lax.scan(next_one, begun, length=steps)
+    first = look(begun.played.state)
+    return ended.played, jax.tree.map(lambda one, more: jnp.concatenate([one[None], more]), first, seen)
+
+
+def _prepared(
+    key: Key,
+    env: Env,
+    params: PyTree,
+    act: Act,
+    genomes: PyTree,
+    watch: Callable[[Transition], PyTree] | None,
+    memory: PyTree,
+    params_axis: int | None,
+) -> tuple[_Playing, Callable[[_Playing], _Playing]]:
+    """The beginning of the episodes, and a step of them."""
     n = jax.tree.leaves(genomes)[0].shape[0]
     key, reset = jax.random.split(key)
     state, observation = jax.vmap(env.reset, (0, params_axis))(jax.random.split(reset, n), params)
@@ -94,5 +137,5 @@ def play(
     played = jax.tree.map(strong, Played(jnp.zeros(n), jnp.zeros(n, int), state, observation, ()))
     begun = _Playing(key, jnp.zeros((), int), played, jax.tree.map(strong, carry), jnp.ones(n, bool))
     shapes = jax.eval_shape(lambda now: watching(step(now)[1]), begun)
-    begun = begun._replace(played=played._replace(watched=jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)))
-    return jax.lax.while_loop(lambda now: (now.step < steps) & now.live.any(), turn, begun).played
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    return begun._replace(played=played._replace(watched=zeros)), turn

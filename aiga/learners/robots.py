@@ -15,10 +15,10 @@ from jaxtyping import Array, Float, Int, PyTree
 from aiga.archives.grid import Grid, GridCells
 from aiga.core.protocols import Evaluation, Key, Transition
 from aiga.core.trees import Layout
-from aiga.envs.brax import Brax
+from aiga.envs.brax import Brax, BraxState
 from aiga.envs.crawler import Crawler
 from aiga.envs.trap import TRAP, Trap
-from aiga.learners.episodes import Played, play
+from aiga.learners.episodes import Act, Played, play, trace
 from aiga.learners.map_search import map_search
 from aiga.nn.mlp import MLP, mlp, tanh
 from aiga.nn.normaliser import Normaliser
@@ -60,6 +60,8 @@ class Robot(eqx.Module):
     """Deviation of what is added to actions."""
     offset: float = eqx.field(static=True, default=0.0)
     """The fitness that counts as nothing in a QD score."""
+    names: tuple[str, ...] = eqx.field(static=True, default=("x", "y"))
+    """Of the dimensions of behaviour."""
 
     def __call__(
         self, key: Key, genomes: PyTree, params: PyTree = None, normaliser: Normaliser | None = None
@@ -68,6 +70,25 @@ class Robot(eqx.Module):
 
         With a normaliser, policies see what it makes of the observations, and `aux` is what was observed.
         """
+        act, watch = self._ways(normaliser)
+        params = self.params if params is None else params
+        return self._judged(play(key, self.env, params, act, genomes, self.horizon, watch=watch))
+
+    @eqx.filter_jit
+    def trace(
+        self, key: Key, genomes: PyTree, rows: Int[Array, " m"], normaliser: Normaliser | None = None
+    ) -> tuple[Evaluation, Float[Array, "t m 2"]]:
+        """What a call gives, in the sound body, and where some of the robots were, at first and after every step."""
+
+        def place(state: PyTree) -> Float[Array, "m 2"]:
+            return (state.place if isinstance(state, BraxState) else state.position)[rows]
+
+        act, watch = self._ways(normaliser)
+        played, path = trace(key, self.env, self.params, act, genomes, self.horizon, look=place, watch=watch)
+        return self._judged(played), path
+
+    def _ways(self, normaliser: Normaliser | None) -> tuple[Act, Callable[[Transition], Watched]]:
+        """How genomes act, and what is watched of it."""
 
         def act(key: Key, genome: PyTree, observation: Array, memory: PyTree) -> tuple[Array, PyTree]:
             action = genome(normaliser.apply(observation) if normaliser else observation)
@@ -77,8 +98,9 @@ class Robot(eqx.Module):
             feet = self.env.touching(after.state) if self.damages is not None else None
             return Watched(feet, Observed.of(after.observation) if normaliser else None)
 
-        params = self.params if params is None else params
-        played = play(key, self.env, params, act, genomes, self.horizon, watch=watch)
+        return act, watch
+
+    def _judged(self, played: Played) -> Evaluation:
         return Evaluation(played.returned, self.describe(played), played.watched.observed)
 
 
@@ -90,7 +112,8 @@ def robot_of(world: str, horizon: int, side: int) -> Robot:
         sets = [*[(joint,) for joint in range(8)], *legs]
         bodies = jax.tree.map(lambda *x: jnp.stack(x), *[env.damaged(*joints) for joints in sets])
         division = GridCells((0.0,) * 4, (1.0,) * 4, (side,) * 4)
-        return Robot(env, env.params, bodies, env.horizon, feet, division)
+        names = tuple(f"foot {foot}" for foot in range(1, 5))
+        return Robot(env, env.params, bodies, env.horizon, feet, division, names=names)
     if world == "trap":
         env = Trap(horizon or 60)
         reach = 30.0

@@ -25,6 +25,16 @@ class Normaliser(NamedTuple):
         """Nothing seen: observations stay as they are."""
         return Normaliser(jnp.zeros(()), jnp.zeros(shape), jnp.zeros(shape))
 
+    @property
+    def numbers(self) -> Float[Array, " n"]:
+        """All of it in a row."""
+        return jnp.concatenate([self.seen[None], self.mean.ravel(), self.deviation.ravel()])
+
+    def of_numbers(self, numbers: Float[Array, " n"]) -> "Normaliser":
+        """The one of this shape with these `numbers`."""
+        mean, deviation = jnp.asarray(numbers)[1:].reshape(2, *self.mean.shape)
+        return Normaliser(jnp.asarray(numbers[0]), mean, deviation)
+
     def after(self, count: Float[Array, ""], total: Float[Array, "*o"], square: Float[Array, "*o"]) -> "Normaliser":
         """After `count` more observations of this sum and this sum of squares."""
         both = jnp.maximum(self.seen + count, 1)

@@ -138,7 +138,7 @@ class OpenAIES(eqx.Module):
             raise UsageError(f"`block` is {block} of {self.pairs} pairs; give a divisor of the number of pairs.")
         ask, scores, tell = jax.random.split(key, 3)
         drawn = self.draw(ask, state)
-        places = _places(drawn)[: self.pairs].reshape(-1, block)
+        places = _places(drawn)[: self.pairs].reshape(-1, block)  # as `again` has them
 
         def score(turn: tuple[Key, Array]) -> Evaluation:
             return evaluate(turn[0], self.offspring(state, turn[1]))
@@ -147,6 +147,26 @@ class OpenAIES(eqx.Module):
         evaluation = jax.tree.map(_signs_first, turns)
         state, info = self.tell(tell, state, drawn, evaluation)
         return state, drawn, evaluation, info
+
+    @eqx.filter_jit  # a compiled product and sum are rounded once, and so it was
+    def again(
+        self, key: Key, mean: Float[Array, " d"], noise: Int[Array, " n"], row: Int[Array, ""], block: int | None = None
+    ) -> tuple[Key, PyTree, Int[Array, ""]]:
+        """The batch in which `generation` evaluated an individual: its key, its genomes, and the row in it.
+
+        Args:
+            key: Of the generation.
+            mean: Of its cloud.
+            noise: Of all its individuals.
+            row: Of the individual, among all.
+            block: As given to `generation`.
+        """
+        block = self.block() if block is None else block
+        negative, pair = jnp.divmod(row, self.pairs)
+        turn, place = jnp.divmod(pair, block)
+        scores = jax.random.split(key, 3)[1]
+        genomes = self.offspring(self.begin(mean), noise[: self.pairs].reshape(-1, block)[turn])
+        return jax.random.split(scores, self.pairs // block)[turn], genomes, negative * block + place
 
     def block(self) -> int:
         """The largest divisor of `pairs` whose genomes fit in a core's cache."""
@@ -203,6 +223,21 @@ class OpenAIES(eqx.Module):
             "noise": jnp.append(_places(candidates), -1),
             "sign": jnp.append(jnp.repeat(jnp.array([1, -1]), self.pairs), 0),
         }
+
+    def cloud(self, key: Key, state: ESState, candidates: Candidates, evaluation: Evaluation) -> dict[str, Array]:
+        """The fields of a `Cloud` event for the generation from `state` that `key` drew."""
+        fields = {
+            "parent": state.identity,
+            "generation": state.generation,
+            "behaviour": evaluation.descriptor,
+            "fitness": evaluation.fitness,
+            "noise": _places(candidates),
+            "sign": jnp.repeat(jnp.array([1, -1], jnp.int8), self.pairs),
+            "key": jax.random.key_data(key),
+            "sigma": jnp.asarray(self.deviation(state)),
+            "genome": state.mean,
+        }
+        return {name: value[None] for name, value in fields.items()}
 
     def _rule(self) -> optax.GradientTransformation:
         return optax.adam(self.learning_rate) if self.optimiser == "adam" else optax.sgd(self.learning_rate)

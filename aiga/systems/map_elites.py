@@ -76,7 +76,8 @@ class MapElites(eqx.Module):
         state, placed = state.place(candidates.genomes, evaluation, candidates.parents)
         info = state.metrics()
         if self.lineage:
-            info = {**info, "born": _born(candidates, evaluation, placed, self.operator)}
+            born = placed.births(candidates.parents, evaluation.fitness)
+            info = {**info, "born": Born(operator=self.operator, **born)}
         return state, info
 
 
@@ -134,7 +135,7 @@ class Emitters(eqx.Module):
         state = Emitting(archive, emitters, origins, state.restarts + restart.sum(dtype=jnp.int32))
         info = {**archive.metrics(), "emitters/restarts": state.restarts, "emitters/sigma": emitters.sigma.mean()}
         if self.lineage:
-            info["born"] = _born(candidates, evaluation, placed, self.operator)
+            info["born"] = Born(operator=self.operator, **placed.births(candidates.parents, evaluation.fitness))
         return state, info
 
     def _begin(self, archive: Grid, rows: Int[Array, " e"]) -> Distribution:
@@ -152,18 +153,6 @@ class Emitters(eqx.Module):
         if not annealed:
             equal &= (stage == stage[:, :1]).all(axis=1)
         return order, parents, equal | (parents == 0)
-
-
-def _born(candidates: Candidates, evaluation: Evaluation, placed: Placement, operator: str) -> Born:
-    return Born(
-        id=placed.identity,
-        parents=candidates.parents,
-        operator=operator,
-        kept=placed.status,
-        fitness=evaluation.fitness,
-        cell=placed.cell,
-        replaced=placed.replaced,
-    )
 
 
 def make(

@@ -29,18 +29,20 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from aiga.archives.grid import Grid, Placement
 from aiga.archives.novelty import Novelty
-from aiga.core.errors import UsageError, require
+from aiga.core.errors import UsageError
 from aiga.core.protocols import Evaluation, Info, Key
 from aiga.core.trees import Layout, take
-from aiga.learners.elites import best_or_any, frontier, proportional
+from aiga.inspect import robot_lives
+from aiga.inspect.vine import Individual
+from aiga.learners.elites import best_or_any, blended, frontier, proportional
 from aiga.learners.robots import Network, observed, recovered, robot_of
 from aiga.nn.normaliser import Normaliser
 from aiga.runs.claims import Claim
-from aiga.runs.events import Born
+from aiga.runs.events import Born, Cloud
 from aiga.runs.record import Run
-from aiga.runs.report import Figure, style
+from aiga.runs.report import Figure
 from aiga.strategies.noise import NoiseTable
-from aiga.strategies.openai_es import ESState, OpenAIES, centred_ranks
+from aiga.strategies.openai_es import ESState, OpenAIES
 
 ABOUT = {"papers": (30,), "pillar": "stepping stones", "needs": ()}
 
@@ -95,6 +97,10 @@ class MEES(eqx.Module):
     test: int = eqx.field(static=True, default=10)
     block: int | None = eqx.field(static=True, default=None)
     """Pairs whose genomes are in memory together; None: as many as fit in a core's cache."""
+    clouds: int = eqx.field(static=True, default=1)
+    """Generations from one recorded cloud to the next; 0: none is recorded."""
+    names: tuple[str, ...] = eqx.field(static=True, default=())
+    """Of the dimensions of behaviour."""
 
     @property
     def children(self) -> int:
@@ -107,21 +113,21 @@ class MEES(eqx.Module):
     def step(self, key: Key, state: MEState) -> tuple[MEState, Info]:
         """A visit to a cell: ten generations."""
         keys, state = self.settle(key, state._replace(seen=state.seen.with_room(self.visit)))
-        births = []
+        births, clouds, began = [], [], state.map.fitness[state.cell]
         for key in keys[1:]:
             if self.algorithm == "me_ga":
                 state, born = self.breed(key, state)
             else:
-                state, born = self.judge(*self.move(key, state))
+                judge, state, row, cloud = self.move(key, state)
+                state, born = self.judge(judge, state, row)
+                clouds.append(cloud)
             births.append(born)
-        state, info = self.report(state, births)
+        state, info = self.report(state, births, clouds, began)
         if self.damages is None:
             return state, info
         if int(state.steps) % self.test == 0:
-            recovery = recovered(
-                keys[0], self.evaluate, self.strategy.layout, state.map, self.damages, state.normaliser
-            )
-            state = state._replace(recovery=recovery)
+            known = self.evaluate, self.strategy.layout, state.map, self.damages, state.normaliser
+            state = state._replace(recovery=recovered(keys[0], *known))
         names = ("damage/recovered", "damage/worst", "damage/unsearched")
         return state, {**info, **dict(zip(names, np.asarray(state.recovery), strict=True))}
 
@@ -164,15 +170,20 @@ class MEES(eqx.Module):
         return tuple(keys), state._replace(clouds=clouds, behaviour=behaviour, cell=chosen, weight=weight)
 
     @eqx.filter_jit
-    def move(self, key: Key, state: MEState) -> tuple[Key, MEState, Int[Array, "1"]]:
-        """The state with a cloud moved by a generation; its new mean is to be judged: a key for that, and its row."""
+    def move(self, key: Key, state: MEState) -> tuple[Key, MEState, Int[Array, "1"], dict[str, Array]]:
+        """The state with a cloud moved by a generation, whose mean is to be judged: a key, its row; and how it was."""
         judge, choose, move = jax.random.split(key, 3)
         novelty = state.seen.novelty(state.behaviour)
         row = proportional(jax.random.uniform(choose), novelty, jnp.arange(self.population))
         before = take(state.clouds, row)
         strategy = replace(self.strategy, shape=partial(blended, state.seen, state.weight))
         evaluate = partial(self.evaluate, normaliser=state.normaliser)
-        cloud, _, episodes, _ = strategy.generation(move, before, evaluate, self.block)
+        cloud, drawn, episodes, _ = strategy.generation(move, before, evaluate, self.block)
+        shown = strategy.cloud(move, before, drawn, episodes)
+        shown["parent_behaviour"] = state.behaviour[row][None]
+        shown["kept"] = before.generation[None] % max(self.clouds, 1) == 0
+        if state.normaliser:
+            shown["context"] = state.normaliser.numbers[None]
         cloud = cloud._replace(identity=before.identity)
         returned = jnp.nanmean(episodes.fitness)
         state = state._replace(
@@ -180,7 +191,7 @@ class MEES(eqx.Module):
             normaliser=observed(state.normaliser, episodes.aux),
             credit=state.credit.at[state.cell].max(jnp.nan_to_num(returned, nan=-jnp.inf)),
         )
-        return judge, state, row[None]
+        return judge, state, row[None], shown
 
     def judge(self, key: Key, state: MEState, rows: Int[Array, " n"]) -> tuple[MEState, dict[str, Array]]:
         """Offer the means of some clouds to the map and to the archive."""
@@ -201,7 +212,7 @@ class MEES(eqx.Module):
             clouds=state.clouds._replace(identity=state.clouds.identity.at[rows].set(identity)),
             behaviour=state.behaviour.at[rows].set(evaluation.descriptor),
         )
-        born = _births(placed, parents[:, None], evaluation)
+        born = placed.births(parents[:, None], evaluation.fitness)
         return self._weighed(state, evaluation.fitness.max()), evaluation, born
 
     @eqx.filter_jit
@@ -213,7 +224,7 @@ class MEES(eqx.Module):
         genomes = state.map.genomes[rows]
         genomes = genomes + self.strategy.sigma * jax.random.normal(vary, genomes.shape)
         state, evaluation, placed = self.offer(evaluate, state, genomes, parents)
-        return state, _births(placed, parents, evaluation)
+        return state, placed.births(parents, evaluation.fitness)
 
     def offer(
         self, key: Key, state: MEState, means: Float[Array, "n d"], parents: Int[Array, "n 1 2"]
@@ -229,10 +240,15 @@ class MEES(eqx.Module):
         return state, evaluation, placed
 
     @eqx.filter_jit
-    def report(self, state: MEState, births: list[dict[str, Array]]) -> tuple[MEState, Info]:
+    def report(
+        self, state: MEState, births: list[dict[str, Array]], clouds: list[dict[str, Array]], began: Float[Array, ""]
+    ) -> tuple[MEState, Info]:
         """The state after a visit, and what is to be said of it."""
         steps = state.steps + 1
         born = jax.tree.map(lambda *x: jnp.concatenate(x), *births)
+        cloud = jax.tree.map(lambda *x: jnp.concatenate(x), *clouds) if clouds and self.clouds else {}
+        if cloud and self.algorithm == "me_es":  # of a population, nobody remembers the fitness
+            cloud["parent_fitness"] = jnp.stack([began, *(one["fitness"][0] for one in births[:-1])])
         return state._replace(steps=steps), {
             **state.map.metrics(),
             "me_es/fitness": jnp.nanmean(births[-1]["fitness"]),
@@ -240,6 +256,7 @@ class MEES(eqx.Module):
             "me_es/behaviours": state.seen.size,
             "me_es/generations": self.visit * steps,
             "born": Born(operator=self.algorithm, **born),
+            **({"cloud": Cloud(**cloud, names=self.names)} if cloud else {}),
         }
 
     def _weighed(self, state: MEState, fitness: Float[Array, ""]) -> MEState:
@@ -256,24 +273,6 @@ class MEES(eqx.Module):
             record=jnp.where(first | better, fitness, state.record),
             stale=jnp.where(tired, 0, stale),
         )
-
-
-def blended(seen: Novelty, weight: Float[Array, ""], evaluation: Evaluation) -> Float[Array, " n"]:
-    """Utilities: the ranks of novelty, the ranks of the return, or a mixture of both."""
-    both = jnp.stack([seen.novelty(evaluation.descriptor), evaluation.fitness])
-    novelty, returned = jax.vmap(centred_ranks)(both)
-    return weight * novelty + (1 - weight) * returned
-
-
-def _births(placed: Placement, parents: Int[Array, "n p 2"], evaluation: Evaluation) -> dict[str, Array]:
-    return {
-        "id": placed.identity,
-        "parents": parents,
-        "kept": placed.status,
-        "fitness": evaluation.fitness,
-        "cell": placed.cell,
-        "replaced": placed.replaced,
-    }
 
 
 def make(
@@ -295,6 +294,7 @@ def make(
     normalise: bool = False,
     block: int = 0,
     table: int = 2**20,
+    clouds: int = 1,
 ) -> MEES:
     """Map what a neural network can do with a robot, by evolution strategies.
 
@@ -318,6 +318,7 @@ def make(
         normalise: Show policies observations of about zero mean and unit deviation, as all episodes so far had them.
         block: Pairs evaluated at once, a divisor of `pairs`; 0: as many as fit in a core's cache.
         table: Numbers of the noise table.
+        clouds: Record the candidates of every so many generations; 0: of none.
     """
     if min(side, hidden, pairs, repeats, visit, population, test) < 1:
         raise UsageError("side, hidden, pairs, repeats, visit, population and test have to be above zero: raise them.")
@@ -345,6 +346,8 @@ def make(
         visit=visit,
         test=test,
         block=block or None,
+        clouds=clouds,
+        names=robot.names,
     )
 
 
@@ -382,14 +385,12 @@ CLAIM = (
 
 def figures(run: Run) -> Iterable[Figure]:
     """The elites by their behaviour, in two of its dimensions."""
-    graph = require("plotly.graph_objects", "report")
-    grid: Grid = run.state.map
-    kept = np.asarray(grid.occupied)
-    x, y = np.asarray(grid.descriptor)[kept].T[:2]
-    marker = {"color": np.asarray(grid.fitness)[kept], "colorscale": "Viridis", "colorbar": {"title": "fitness"}}
-    content = graph.Figure(graph.Scatter(x=x, y=y, mode="markers", marker=marker))
-    style(content, height=560, width=640, xaxis_title="behaviour 1", yaxis_title="behaviour 2")
-    return [Figure("Map of elites", f"{kept.sum():,} elites by their behaviour; colour is fitness.", content)]
+    return [robot_lives.elites(run.state.map)]
+
+
+def replay(run: Run, individual: Individual) -> Iterable[Figure]:
+    """The episode of a candidate, or those by which an elite was judged."""
+    return robot_lives.again(make(**run.options), run, individual)
 
 
 if __name__ == "__main__":
