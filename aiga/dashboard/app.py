@@ -53,6 +53,7 @@ def make_app(settings: Settings, ended: Callable[[], bool] = lambda: False) -> G
     routes = [
         Route("/", dashboard.index),
         Route("/plotly.js", dashboard.plotly),
+        Route("/api/themes", dashboard.themes),
         Route("/api/runs", dashboard.runs),
         Route("/api/live", dashboard.live),
         Route("/api/run", dashboard.run),
@@ -98,6 +99,9 @@ class Dashboard:
 
         script = await asyncio.to_thread(get_plotlyjs)
         return Response(script, media_type="text/javascript", headers={"Cache-Control": "max-age=86400"})
+
+    async def themes(self, request: Request) -> Response:
+        return _json(await self.answers.get("themes", None, lambda: self.drawing.ask(work.themes)), request)
 
     async def runs(self, request: Request) -> Response:
         del request

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
 from aiga.core.errors import UsageError
-from aiga.runs.pools import LocalPool, Lost
+from aiga.runs.local_pool import LocalPool
+from aiga.runs.pools import Lost
 
 KEPT = 128 << 20
 """Bytes of answers that are remembered."""

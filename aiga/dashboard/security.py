@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 POLICY = "; ".join(
     (
         "default-src 'none'",
-        "script-src 'self'",
+        "script-src 'self' 'unsafe-eval'",  # plotly compiles what it draws with WebGL; no script stands in a page
         "style-src 'self' 'unsafe-inline'",  # plotly sets styles of its own; a style cannot ask anything of the network
         "img-src 'self' data: blob:",
         "media-src 'self' data:",

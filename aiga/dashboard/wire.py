@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aiga.core.errors import UsageError
-from aiga.runs.report import Figure, Markup
+from aiga.runs.figures import Figure, Markup, drawable
 
 LARGEST = 96 << 20
 """Bytes of the figures of a view."""
@@ -35,15 +35,14 @@ def figures(found: Iterable[Figure], directory: Path) -> bytes:
 def _figure(figure: Figure, directory: Path) -> str:
     told = {"title": figure.title, "caption": figure.caption}
     content = figure.content
-    if hasattr(content, "to_plotly_json"):
+    if drawable(content):
+        content.update_layout(template=None)  # the page has those of day and night
         return f'{dumps(told | {"kind": "plotly"})[:-1]},"figure":{content.to_json()}}}'
     if isinstance(content, Path):
         return dumps(told | _file(content, directory))
     if isinstance(content, Markup):
         return dumps(told | {"kind": "markup", "html": content.html})
-    if isinstance(content, Sequence):
-        return dumps(told | _table(content))
-    return dumps(told | {"kind": "missing", "reason": f"a {type(content).__name__} cannot be shown"})
+    return dumps(told | _table(content))
 
 
 def _file(path: Path, directory: Path) -> dict[str, Any]:

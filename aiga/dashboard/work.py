@@ -14,6 +14,7 @@ from aiga.core.errors import UsageError
 from aiga.dashboard import places, wire
 from aiga.dashboard.conversations import Wanted, search
 from aiga.runs import catalogue
+from aiga.runs.figures import Figure
 from aiga.runs.record import Run
 
 SHOWN = 40
@@ -71,6 +72,13 @@ def page(directory: str, trusted: bool) -> bytes:
     return wire.dumps(told | {"facts": facts, "views": shown, "refused": wire.cut(refused, 500)}).encode()
 
 
+def themes() -> bytes:
+    """The templates of figures, light and dark, and the ink that the dark replaces."""
+    from aiga.runs import pages
+
+    return wire.dumps(pages.themes()).encode()
+
+
 def figures(directory: str, view: str, choices: Mapping[str, str], trusted: bool) -> bytes:
     """The figures of a view."""
     from aiga.inspect import views
@@ -103,19 +111,25 @@ def replay(directory: str, name: str, trusted: bool) -> bytes:
 
 
 def comparison(directories: Sequence[str], choices: Mapping[str, str]) -> bytes:
-    """Several runs side by side."""
+    """Several runs side by side: their curves, what differs, and their last values."""
+    from aiga.inspect.curves import curves
     from aiga.runs.compare import compare
-    from aiga.runs.report import Figure
 
-    del choices
     runs = [_opened(directory) for directory in directories]
-    rows = compare([run.directory for run in runs])
-    fields = dict.fromkeys(name for row in rows for name in row if name != "run")
-    names = [Path(directory).name for directory in directories]
-    turned = [
-        {"": field} | {n: _cell(row.get(field, "")) for n, row in zip(names, rows, strict=True)} for field in fields
-    ]
-    return wire.figures([Figure("Side by side", "What differs, and the last value of each metric.", turned)], Path("/"))
+    names = [name for name in choices.get("names", "").split(",") if name]
+    log = ("x" in choices.get("log", ""), "y" in choices.get("log", ""))
+    drawn = curves(runs, names or None, x=choices.get("x") or "step", log=log, bands=choices.get("bands") != "0")
+    return wire.figures([*drawn, _side_by_side(compare(directories))], Path("/"))
+
+
+def _side_by_side(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """A column for each run, named by as much of its path as tells it from the others."""
+    paths = [Path(row["run"]) for row in rows]
+    depth = next(n for n in range(1, 100) if len({p.parts[-n:] for p in paths}) == len(set(paths)))
+    names = ["/".join(path.parts[-depth:]) for path in paths]
+    fields = dict.fromkeys(field for row in rows for field in row if field != "run")
+    table = [{"": f} | {n: _cell(row.get(f, "")) for n, row in zip(names, rows, strict=True)} for f in fields]
+    return Figure("Side by side", "What differs in what was asked, and the last value of every metric.", table)
 
 
 def calls(directory: str, text: str, outcome: str, start: int) -> bytes:
