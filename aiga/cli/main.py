@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aiga.cli import show as shown
+from aiga.cli.reports import compare, export, report
 from aiga.core.errors import UsageError
 from aiga.runs import catalogue
 
@@ -101,7 +102,9 @@ def resume(
     *,
     steps: int | None = None,
     minutes: float | None = None,
-    workers: int | None = None,
+    pool: str | None = None,
+    workers: int | Literal["auto"] | None = None,
+    address: str | None = None,
     budget: float | None = None,
     budget_tokens: int | None = None,
     budget_calls: int | None = None,
@@ -114,7 +117,9 @@ def resume(
         directory: The run directory.
         steps: Stop after so many steps, those before included.
         minutes: Stop after so many minutes, those before included.
-        workers: Worker processes, if not as many as before.
+        pool: Where work runs, if not where it did before: local, ray or threads.
+        workers: How many workers, or `auto`, if not as many as before.
+        address: Of a running Ray, if not the one of before.
         budget: Dollars that foundation models may cost, those spent before included.
         budget_tokens: Tokens, those before included.
         budget_calls: Calls, those before included.
@@ -127,7 +132,9 @@ def resume(
         directory,
         steps=steps,
         minutes=minutes,
+        pool=pool,
         workers=workers,
+        address=address,
         budget=budget,
         budget_tokens=budget_tokens,
         budget_calls=budget_calls,
@@ -181,32 +188,6 @@ def show(directory: Path, /, *, json: bool = False) -> int:
         write_json(summary)
     else:
         shown.summary(directory, summary)
-    return 0
-
-
-def report(directory: Path, /) -> int:
-    """Write a run's report.html and print its path.
-
-    Args:
-        directory: The run directory.
-    """
-    from aiga.runs import report
-
-    sys.stdout.write(f"{report.write(directory)}\n")
-    return 0
-
-
-def compare(*directories: Path) -> int:
-    """Put runs side by side.
-
-    Args:
-        directories: Run directories.
-    """
-    from aiga.runs import compare
-
-    if len(directories) < 2:
-        raise UsageError("`aiga compare` needs two or more run directories; `aiga show DIRECTORY` shows one run.")
-    shown.side_by_side(compare.compare(directories))
     return 0
 
 
@@ -331,6 +312,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "show": show,
     "report": report,
     "compare": compare,
+    "export": export,
     "dashboard": dashboard,
     "claim": claim,
     "bench": bench,

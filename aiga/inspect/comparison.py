@@ -39,17 +39,19 @@ def runs(several: Sequence[Run], names: Sequence[str] | None = None) -> list[Fig
     grouped = curves.groups(several)
     chosen = list(names) if names else _differing(several)[:SHOWN]
     found = [_ends(grouped, chosen)] if chosen and len(several) > 1 else []
-    return [*found, *curves.curves(several, names), Figure("Runs", "", _table(several))]
+    medians = "Of the runs that differ in their seed alone, the median." if len(grouped) < len(several) else ""
+    summed = Figure("Side by side", medians, _side_by_side(grouped))
+    return [*found, *curves.curves(several, names), summed, Figure("Runs", "", _listed(grouped))]
 
 
 def claim(folder: str | Path) -> list[Figure]:
     """What the finished runs of a claim say: every seed as a dot, medians, the effect and the verdict; then curves."""
     system, stated, arms = claims.read(folder)
-    result = claims.measured(folder)
-    if result is None:
-        told = f"{stated.statement} ({stated.source}) No run of treatment or control is finished."
-        return [Figure(f"Claim of {system}", told, _counts(arms))]
     done = {arm: [run for run in members if run.status == "finished"] for arm, members in arms.items()}
+    if not (done["treatment"] and done["control"]):
+        told = f"{stated.statement} ({stated.source}) No run of treatment or control is finished."
+        return [Figure(f"Claim of {system}: not yet known", told, _counts(arms))]
+    result = claims.measured(folder)
     found = [_dots(result, stated, arms), _effect(result, stated)]
     if any(stated.metric in run.changing() for members in done.values() for run in members):
         drawn = curves.curves({arm: members for arm, members in done.items() if members}, [stated.metric])
@@ -80,7 +82,8 @@ def _dots(result: claims.Result, stated: claims.Claim, arms: Mapping[str, Sequen
     better = f"{'Higher' if result.better == 'higher' else 'Lower'} is better; a dot is a seed, a bar the median."
     condition = f" Precondition: {stated.precondition}" if stated.precondition else ""
     said = f"{result.claim} ({stated.source}) {verdict(result)} {better}{left_out}{condition}"
-    return Figure(f"Claim of {result.system}", said, figure)
+    title = f"Claim of {result.system}: {'holds' if result.holds else 'does not hold'}"
+    return Figure(title, said, figure)
 
 
 def _effect(result: claims.Result, stated: claims.Claim) -> Figure:
@@ -176,11 +179,31 @@ def _named_rows(figure: Any, labels: Sequence[str]) -> None:
     figure.update_yaxes(**ticks, showgrid=False, zeroline=False)
 
 
-def _table(several: Sequence[Run]) -> list[dict[str, str]]:
-    """A row for each field, a column for each run: runs have more fields than a page has columns."""
-    rows = compare([run.directory for run in several])
-    fields = [field for field in dict.fromkeys(name for row in rows for name in row) if field != "run"]
-    return [{"": field} | {row["run"]: _told(row.get(field, "")) for row in rows} for field in fields]
+def _side_by_side(grouped: Mapping[str, Sequence[Run]]) -> list[dict[str, str]]:
+    """A row for each metric, a column for each group."""
+    ends = {label: [run.latest() for run in members] for label, members in grouped.items()}
+    names = dict.fromkeys(name for some in ends.values() for end in some for name in end)
+    return [{"": name} | {label: _middle(some, name) for label, some in ends.items()} for name in names]
+
+
+def _middle(ends: Sequence[Mapping[str, Any]], name: str) -> str:
+    """The median of numbers; words as they are."""
+    values = [end[name] for end in ends if name in end]
+    if any(isinstance(value, str) for value in values):
+        return ", ".join(dict.fromkeys(map(str, values)))
+    return _told(float(np.median(values))) if values else ""
+
+
+def _listed(grouped: Mapping[str, Sequence[Run]]) -> list[dict[str, str]]:
+    """A row for each run."""
+    rows = []
+    for label, members in grouped.items():
+        for row in compare([run.directory for run in members]):
+            seconds = float(row.get("run/seconds", 0.0))
+            seed = str(row["seed"]) if "seed" in row else str(members[0].manifest["seed"])
+            lasted = f"{int(row.get('run/steps', 0)):,} steps, {seconds / 60:.1f} minutes"
+            rows.append({"run": row["run"], "group": label, "seed": seed, "status": row["status"], "lasted": lasted})
+    return rows
 
 
 def _told(value: Any) -> str:

@@ -137,12 +137,16 @@ def read(folder: str | Path) -> tuple[str, Claim, dict[str, list[Run]]]:
     return system, claim, {arm: [Run(path) for path in paths] for arm, paths in arms.items()}
 
 
-def measured(folder: str | Path) -> Result | None:
-    """What the finished runs of a claim's folder say; None if an arm of the verdict has none.  Nothing is run."""
+def measured(folder: str | Path) -> Result:
+    """What the finished runs of a claim's folder say; nothing is run.
+
+    Raises:
+        UsageError: No run of the treatment, or none of the control, is finished.
+    """
     system, claim, arms = read(folder)
     done = {arm: [run for run in runs if run.status == "finished"] for arm, runs in arms.items()}
     if not (done["treatment"] and done["control"]):
-        return None
+        raise UsageError(f"{folder} has no finished run of treatment or control: go on with `aiga claim {system}`.")
     table = {arm: _values(claim, runs) for arm, runs in done.items() if runs}
     return judged(system, claim, table, sum(run.summary()["seconds"] for runs in done.values() for run in runs))
 

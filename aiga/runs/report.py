@@ -53,12 +53,17 @@ def save(document: Document, format: str, path: Path) -> Path:
         raise UsageError(f"{path} cannot be written: give a file in a folder that exists.")
     if any(drawable(figure.content) for figure in document.figures):
         require("plotly", "report")
-    if format == "md":
-        markdown.write(document, path)
-    elif format == "pdf":
-        printing.write(document, path)
-    else:
-        path.write_text(pages.page(document), encoding="utf-8")
+    try:
+        if format == "md":
+            markdown.write(document, path)
+        elif format == "pdf":
+            printing.write(document, path)
+        else:
+            path.write_text(pages.page(document), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename or path} cannot be written or read ({error.strerror}): mend that."
+        ) from error
     return path
 
 
