@@ -319,12 +319,17 @@ CLAIM = (
         also=_ALSO,
     ),
     Claim(
-        statement="Of 100 new classes in sequence, ANML remembers more than OML.",
-        source="Beaulieu et al. 2020, accuracy by number of classes",
+        statement="Of 100 new classes in sequence, ANML remembers more than OML of which the head alone adapts in the "
+        "test.",
+        source="Beaulieu et al. 2020, accuracy by number of classes: OML-OLFT",
         metric="test/accuracy",
         treatment=_ONE,
-        control={**_ONE, "method": "oml"},
-        others={"second order": {**_ONE, "order": 2}, "no gate": {**_ONE, "gates": 0}},
+        control={**_ONE, "method": "oml", "rate": 0.03, "learns": "head"},
+        others={
+            "OML": {**_ONE, "method": "oml", "rate": 0.01},
+            "second order": {**_ONE, "order": 2},
+            "no gate": {**_ONE, "gates": 0},
+        },
         also=_ALSO,
     ),
 )
