@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aiga.core.errors import UsageError
-from aiga.inspect import curves
+from aiga.inspect import archives, clouds, curves
 from aiga.runs import catalogue, report
 from aiga.runs.record import Run
 from aiga.runs.report import Figure
@@ -29,7 +29,7 @@ class View(NamedTuple):
     jax: bool = False
 
 
-def figures(run: Run, view: str, choices: Choices = {}) -> list[Figure]:
+def figures(run: Run, view: str, choices: Mapping[str, str] = {}) -> list[Figure]:
     """The figures of a view; none if the run has nothing of the kind."""
     if view not in VIEWS:
         raise UsageError(f"there is no view `{view}`; there are {', '.join(VIEWS)}.")
@@ -69,22 +69,16 @@ def _has_own(run: Run) -> bool:
 
 
 def _curves(run: Run, choices: Choices) -> list[Figure]:
-    del choices
-    return curves.curves(run)
+    """Choices: `names`, metrics with commas between; `x`, the axis; `log`, the logarithmic axes: x, y or xy."""
+    names = [name for name in choices.get("names", "").split(",") if name]
+    log = choices.get("log", "")
+    if log not in ("", "x", "y", "xy"):
+        raise UsageError(f"`log` is {log[:40]!r}: give x, y or xy, the axes that are to be logarithmic.")
+    return curves.curves(run, names or None, x=choices.get("x", "step"), log=("x" in log, "y" in log))
 
 
 def _has_curves(run: Run) -> bool:
-    return any(not isinstance(v, str) and n not in ("run/steps", "run/seconds") for n, v in run.latest().items())
-
-
-def _nothing(run: Run, choices: Choices) -> list[Figure]:
-    del run, choices
-    return []
-
-
-def _never(run: Run) -> bool:
-    del run
-    return False
+    return any(name not in curves.CLOCK for name in run.changing())
 
 
 def _lineage(run: Run, choices: Choices) -> list[Figure]:
@@ -93,7 +87,7 @@ def _lineage(run: Run, choices: Choices) -> list[Figure]:
 
 
 def _has_lineage(run: Run) -> bool:
-    return bool(run.lineage()["id"].size)
+    return bool(run.query("SELECT EXISTS (SELECT 1 FROM lineage)")[0][0])
 
 
 def _gallery(run: Run, choices: Choices) -> list[Figure]:
@@ -124,8 +118,8 @@ def _has_models(run: Run) -> bool:
 VIEWS: Mapping[str, View] = {
     "own": View("The system's own", _own, _has_own, jax=True),
     "curves": View("Curves", _curves, _has_curves),
-    "archive": View("Archive", _nothing, _never),
-    "cloud": View("Cloud", _nothing, _never),
+    "archive": View("Archive", archives.figures, archives.present),
+    "cloud": View("Cloud", clouds.figures, clouds.present),
     "lineage": View("Lineage", _lineage, _has_lineage),
     "gallery": View("Gallery", _gallery, _has_gallery),
     "models": View("Models", _models, _has_models),
