@@ -128,7 +128,7 @@ def explained(directory: Path) -> Iterator[None]:
     space, permission = f"free some space, then `aiga resume {directory}`", "give --out a folder that you may write"
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says more than anybody asks
         if code in NO_SPACE or code in REFUSED:
             mend = space if code in NO_SPACE else "make it writable, or go on with a copy of it"

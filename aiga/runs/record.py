@@ -78,13 +78,15 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """What `aiga show --json` prints."""
         latest = self.latest()
+        with self._legible():
+            steps, seconds = int(latest.get("run/steps", 0)), float(latest.get("run/seconds", 0.0))
         return {
             "system": self.system,
             "options": dict(self.options),
             "seed": self.manifest["seed"],
             "status": self.status,
-            "steps": int(latest.get("run/steps", 0)),
-            "seconds": float(latest.get("run/seconds", 0.0)),
+            "steps": steps,
+            "seconds": seconds,
             "metrics": latest,
             "archive": {n.removeprefix("archive/"): v for n, v in latest.items() if n.startswith("archive/")},
             "cost": self.cost(),
@@ -151,7 +153,9 @@ class Run:
         for step, time, name, data in self._query(
             f"SELECT step, time, kind, data FROM events {condition} ORDER BY seq", *arguments
         ):
-            yield {"step": step, "time": time, "kind": name, **json.loads(data)}
+            with self._legible():
+                event = {"step": step, "time": time, "kind": name, **json.loads(data)}
+            yield event
 
     def clouds(self) -> list[Listed]:
         """The recorded generations of pseudo-offspring, in order, without what is in them."""
@@ -230,10 +234,15 @@ class Run:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._legible(), closing(connect_to_read(self.directory)) as database:
+            yield database
+
+    @contextmanager
+    def _legible(self) -> Iterator[None]:
+        """Say in one sentence that the database holds what no run writes."""
         try:
-            with closing(connect_to_read(self.directory)) as database:
-                yield database
-        except sqlite3.Error as error:
+            yield
+        except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
             raise UsageError(f"{self.directory}/run.sqlite cannot be read ({error}): restore a copy of it.") from error
 
     def _written_to(self) -> bool:
