@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -135,22 +136,30 @@ class Dashboard:
         return await self._told(request, self.computing, name, work.replay, who, self.settings.trusted)
 
     async def compare(self, request: Request) -> Response:
-        """Runs side by side: those named, or all below a folder."""
+        """Runs side by side: those named, or all below a folder, which may be that of a claim."""
         query = request.query_params
         names, folder = query.getlist("run"), query.get("folder")
+        place = None if folder is None else await asyncio.to_thread(self.root.run, folder)
         if folder is not None:
             names += [name for name in (await asyncio.to_thread(self.root.runs)).names if name.startswith(f"{folder}/")]
         if not 2 <= len(names) <= MOST_COMPARED:
             raise UsageError(f"{len(names)} runs were chosen: choose 2 to {MOST_COMPARED} to compare.")
+        paths = await asyncio.to_thread(self._sound, names)
+        state = tuple(places.signature(path) for path in paths)
+        choices = _Choices({k: v for k, v in query.items() if k not in ("run", "folder")})
+        if place is not None and not choices and os.path.lexists(place / "claim.json"):
+            computed = lambda: self.computing.ask(work.claim, str(place))  # noqa: E731
+        else:
+            computed = lambda: self.computing.ask(work.comparison, [*map(str, paths)], dict(choices))  # noqa: E731
+        return _json(await self.answers.get(("compare", tuple(names), choices), state, computed), request)
+
+    def _sound(self, names: list[str]) -> list[Path]:
+        """The folders of runs, if nothing speaks against opening their files."""
         paths = [self.root.run(name) for name in names]
         for path in paths:
-            if fault := await asyncio.to_thread(places.faults, path):
+            if fault := places.faults(path):
                 raise UsageError(f"{path.name}: {fault}")
-        choices = _Choices({k: v for k, v in query.items() if k not in ("run", "folder")})
-        state = tuple(places.signature(path) for path in paths)
-        computed = lambda: self.drawing.ask(work.comparison, [*map(str, paths)], dict(choices))  # noqa: E731
-        answer = await self.answers.get(("compare", tuple(names), choices), state, computed)
-        return _json(answer, request)
+        return paths
 
     async def calls(self, request: Request) -> Response:
         query = request.query_params
@@ -182,9 +191,7 @@ class Dashboard:
         self, request: Request, lane: Lane, name: str, function: Callable[..., bytes], *arguments: Any
     ) -> Response:
         """What a worker says about a run, computed once for as long as the run does not change."""
-        path = await asyncio.to_thread(self.root.run, name)
-        if fault := await asyncio.to_thread(places.faults, path):
-            raise UsageError(fault)
+        (path,) = await asyncio.to_thread(self._sound, [name])
         plain = [dict(argument) if isinstance(argument, _Choices) else argument for argument in arguments]
         question = (function.__name__, name, *arguments)
         computed = lambda: lane.ask(function, str(path), *plain)  # noqa: E731

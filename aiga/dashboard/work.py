@@ -14,7 +14,6 @@ from aiga.core.errors import UsageError
 from aiga.dashboard import places, wire
 from aiga.dashboard.conversations import Wanted, search
 from aiga.runs import catalogue
-from aiga.runs.figures import Figure
 from aiga.runs.record import Run
 
 SHOWN = 40
@@ -112,24 +111,36 @@ def replay(directory: str, name: str, trusted: bool) -> bytes:
 
 def comparison(directories: Sequence[str], choices: Mapping[str, str]) -> bytes:
     """Several runs side by side: their curves, what differs, and their last values."""
-    from aiga.inspect.curves import curves
-    from aiga.runs.compare import compare
+    from aiga.inspect import comparison
 
     runs = [_opened(directory) for directory in directories]
     names = [name for name in choices.get("names", "").split(",") if name]
     log = ("x" in choices.get("log", ""), "y" in choices.get("log", ""))
-    drawn = curves(runs, names or None, x=choices.get("x") or "step", log=log, bands=choices.get("bands") != "0")
-    return wire.figures([*drawn, _side_by_side(compare(directories))], Path("/"))
+    looks = {"x": choices.get("x") or "step", "log": log, "bands": choices.get("bands") != "0"}
+    return wire.figures(comparison.runs(runs, names or None, **looks), Path("/"))
 
 
-def _side_by_side(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """A column for each run, named by as much of its path as tells it from the others."""
-    paths = [Path(row["run"]) for row in rows]
-    depth = next(n for n in range(1, 100) if len({p.parts[-n:] for p in paths}) == len(set(paths)))
-    names = ["/".join(path.parts[-depth:]) for path in paths]
-    fields = dict.fromkeys(field for row in rows for field in row if field != "run")
-    table = [{"": f} | {n: _cell(row.get(f, "")) for n, row in zip(names, rows, strict=True)} for f in fields]
-    return Figure("Side by side", "What differs in what was asked, and the last value of every metric.", table)
+def claim(folder: str) -> bytes:
+    """The claims whose runs lie in a folder: treatment against control."""
+    from aiga.inspect import comparison
+    from aiga.runs import claims
+
+    _dispensable()
+    for place in claims.folders(folder):
+        _check_claim(place)
+    return wire.figures(comparison.figures([folder]), Path("/"))
+
+
+def _check_claim(place: Path) -> None:
+    """Refuse to open what is no plain file, or lies elsewhere."""
+    if links := [entry.name for entry in os.scandir(place) if entry.is_symlink()]:
+        raise UsageError(f"{place} holds a link, {links[0]!r}: it was not followed.")
+    note = place / "claim.json"
+    if not note.is_file() or note.stat().st_size > places.LONGEST_MANIFEST:
+        raise UsageError(f"{note} is no plain file, or too long; it was not opened.")
+    for path in place.iterdir():
+        if path.is_dir() and (fault := places.faults(path)):
+            raise UsageError(f"{path}: {fault}")
 
 
 def calls(directory: str, text: str, outcome: str, start: int) -> bytes:
@@ -208,10 +219,6 @@ def _value(value: Any) -> Any:
     if isinstance(value, float) or (isinstance(value, int) and abs(value) < LARGE_NUMBER):
         return value
     return _short(value)
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else _short(value)
 
 
 def _short(value: Any) -> str:

@@ -34,14 +34,20 @@ def figures(directories: Sequence[str | Path], names: Sequence[str] | None = Non
     return found + (runs(single, names) if single else [])
 
 
-def runs(several: Sequence[Run], names: Sequence[str] | None = None) -> list[Figure]:
-    """Runs side by side: last values as dots, curves, and a table of what differs; seeds of the same are one group."""
+def runs(several: Sequence[Run], names: Sequence[str] | None = None, **look: Any) -> list[Figure]:
+    """Runs side by side: last values as dots, curves, and a table of what differs; seeds of the same are one group.
+
+    Args:
+        several: The runs.
+        names: Metrics; default: those that differ.
+        look: How the curves are drawn, as of `curves.curves`.
+    """
     grouped = curves.groups(several)
     chosen = list(names) if names else _differing(several)[:SHOWN]
     found = [_ends(grouped, chosen)] if chosen and len(several) > 1 else []
     medians = "Of the runs that differ in their seed alone, the median." if len(grouped) < len(several) else ""
     summed = Figure("Side by side", medians, _side_by_side(grouped))
-    return [*found, *curves.curves(several, names), summed, Figure("Runs", "", _listed(grouped))]
+    return [*found, *curves.curves(several, names, **look), summed, Figure("Runs", "", _listed(grouped))]
 
 
 def claim(folder: str | Path) -> list[Figure]:

@@ -2,7 +2,7 @@
 // inert; what is not on the list is dropped, with what scripts, styles and frames hold.
 
 const HTML = new Set(
-  "a abbr b blockquote br code dd del details div dl dt em figcaption figure h2 h3 h4 h5 hr i ins li mark ol p pre s small span strong sub summary sup table tbody td tfoot th thead tr u ul".split(" "),
+  "a abbr b blockquote br code dd del details div dl dt em figcaption figure h2 h3 h4 h5 hr i img ins li mark ol p pre s small span strong sub summary sup table tbody td tfoot th thead tr u ul".split(" "),
 );
 const SVG = new Set(
   "svg g path rect circle ellipse line polyline polygon text tspan title desc defs clipPath linearGradient radialGradient stop marker".split(" "),
@@ -47,9 +47,17 @@ function element(node, to, depth) {
   for (const { name: attribute, value } of node.attributes) {
     if (ATTRIBUTES.has(attribute) && harmless(attribute, value)) set(made, attribute, value);
   }
+  if (name === "img") {
+    if (!PICTURE.test(node.getAttribute("src") ?? "")) return;
+    made.src = node.getAttribute("src");
+    made.alt = node.getAttribute("alt") ?? "";
+  }
   copy(node, made, depth + 1);
   to.append(made);
 }
+
+// A picture is one that stands in the markup itself.
+const PICTURE = /^data:image\/(png|jpeg|gif|webp);base64,[\w+/=]*$/;
 
 // No value asks for anything: neither an address, nor a place outside of the flow.
 function harmless(attribute, value) {
