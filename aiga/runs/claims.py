@@ -126,7 +126,7 @@ def read(folder: str | Path) -> tuple[str, Claim, dict[str, list[Run]]]:
     try:
         noted = json.loads((place / "claim.json").read_text(encoding="utf-8"))
         system = str(noted.pop("system"))
-        claim = Claim(**{**noted, "also": tuple(noted["also"])})
+        claim = _checked(Claim(**{**noted, "also": tuple(noted["also"])}))
         arms = {arm: _seeds(place, arm) for arm in claim.arms()}
     except FileNotFoundError as error:
         raise UsageError(
@@ -135,6 +135,15 @@ def read(folder: str | Path) -> tuple[str, Claim, dict[str, list[Run]]]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{place}/claim.json cannot be read ({error}): `aiga claim` writes it again.") from error
     return system, claim, {arm: [Run(path) for path in paths] for arm, paths in arms.items()}
+
+
+def _checked(claim: Claim) -> Claim:
+    """A claim that was read from a file, if its parts are what they should be."""
+    texts = (claim.statement, claim.source, claim.metric, claim.better, claim.precondition, *claim.also)
+    options = (claim.treatment, claim.control, claim.others, *claim.others.values())
+    if not all(isinstance(text, str) for text in texts) or not all(isinstance(some, dict) for some in options):
+        raise TypeError("a text or the options of an arm are none")
+    return claim._replace(margin=float(claim.margin))
 
 
 def measured(folder: str | Path) -> Result:
@@ -169,7 +178,10 @@ def _table(
 
 def _values(claim: Claim, runs: Sequence[Run]) -> dict[str, list[float]]:
     """The last value of each shown metric in each run."""
-    return {name: [float(run.latest().get(name, "nan")) for run in runs] for name in (claim.metric, *claim.also)}
+    ends = [run.latest() for run in runs]
+    return {
+        n: [v if isinstance(v := end.get(n), float) else np.nan for end in ends] for n in (claim.metric, *claim.also)
+    }
 
 
 def _name(arm: str) -> str:
