@@ -97,13 +97,15 @@ def _encoded(path: Path) -> Any:
 
 
 def _wandb(run: Run, folder: Path) -> Path:
+    mode: Any = os.environ.get("WANDB_MODE") or "offline"
+    if mode == "offline":
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # to its makers; read when it is imported
     wandb = _imported("wandb", "wandb")
     name = hashlib.sha256(f"{run.system} {run.manifest['created']} {run.directory.name}".encode()).hexdigest()[:12]
     for old in (folder / "wandb").glob(f"offline-run-*-{name}"):
         shutil.rmtree(old)
     quiet = {"silent": True, "console": "off", "disable_git": True, "save_code": False, "x_disable_stats": True}
     quiet |= {"x_disable_meta": True, "x_disable_machine_info": True}
-    mode: Any = os.environ.get("WANDB_MODE") or "offline"
     about = {"project": "aiga", "id": name, "name": run.directory.resolve().name, "group": run.system}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

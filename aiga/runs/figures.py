@@ -57,9 +57,5 @@ def outline(values: np.ndarray, most: int = 2_000) -> np.ndarray:
         return np.arange(len(values))
     edges = np.linspace(0, len(values), (most - 2) // 2 + 1).astype(int)
     low, high = (np.where(np.isnan(values), worst, values) for worst in (np.inf, -np.inf))
-    extremes = [
-        a + place
-        for a, b in pairwise(edges)
-        for place in (low[a:b].argmin(), high[a:b].argmax())
-    ]
+    extremes = [a + place for a, b in pairwise(edges) for place in (low[a:b].argmin(), high[a:b].argmax())]
     return np.unique([0, *extremes, len(values) - 1])

@@ -45,7 +45,7 @@ def write(document: Document, path: Path) -> None:
 
 def escaped(text: str) -> str:
     """A text that Markdown shows as it is, on one line."""
-    return SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
 def _content(figure: Figure, number: int, folder: Path) -> str:
@@ -85,7 +85,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _row(values: Sequence[Any], *, plain: bool = False) -> str:
-    return "| " + " | ".join(str(value) if plain else escaped(value) for value in values) + " |"
+    return "| " + " | ".join(str(value) if plain else escaped(str(value)) for value in values) + " |"
 
 
 def _file(folder: Path, number: int, title: str, suffix: str) -> Path:
