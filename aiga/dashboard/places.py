@@ -92,10 +92,10 @@ class Root:
             return None
         path = parent / name
         try:
-            whole = path.resolve()
+            plain = path == path.resolve() and path.exists()
         except (OSError, RuntimeError, ValueError):  # too long, or a loop of links
             return None
-        return path if path == whole and path.is_relative_to(parent) else None
+        return path if plain and path.is_relative_to(parent) and path.relative_to(parent).as_posix() == name else None
 
 
 def faults(directory: Path, *, writing: bool = False) -> str:
@@ -115,9 +115,10 @@ def faults(directory: Path, *, writing: bool = False) -> str:
     if media not in ("folder", "nothing"):
         return f"media is {media}, not a folder; it was not opened."
     if writing and media == "folder":
-        for entry in os.scandir(directory / "media"):
-            if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
-                return f"media holds {entry.name!r}, which is no plain file: remove it to see what is computed."
+        with os.scandir(directory / "media") as entries:
+            odd = next((e.name for e in entries if not (e.is_file(follow_symlinks=False) or _is_folder(e))), None)
+        if odd is not None:
+            return f"media holds {odd!r}, which is no plain file: remove it to see what is computed."
     return ""
 
 
@@ -140,14 +141,14 @@ def newest_picture(directory: Path) -> str:
     media = directory / "media"
     if _kind(media) != "folder":
         return ""
-    found = [
-        (entry.stat(follow_symlinks=False).st_mtime_ns, entry.name)
-        for entry in os.scandir(media)
-        if Path(entry.name).suffix.lower() in KINDS
-        and KINDS[Path(entry.name).suffix.lower()].startswith("image/")
-        and entry.is_file(follow_symlinks=False)
-        and _encodable(entry.name)
-    ]
+    with os.scandir(media) as entries:
+        found = [
+            (entry.stat(follow_symlinks=False).st_mtime_ns, entry.name)
+            for entry in entries
+            if KINDS.get(Path(entry.name).suffix.lower(), "").startswith("image/")
+            and entry.is_file(follow_symlinks=False)
+            and _encodable(entry.name)
+        ]
     return f"media/{max(found)[1]}" if found else ""
 
 
@@ -163,7 +164,8 @@ def _folders(top: Path) -> Iterator[tuple[Path, set[str]]]:
     while waiting:
         path, depth = waiting.pop()
         try:
-            entries = sorted(os.scandir(path), key=lambda entry: entry.name, reverse=True)
+            with os.scandir(path) as found:
+                entries = sorted(found, key=lambda entry: entry.name, reverse=True)
         except OSError:  # not ours to read, or gone
             continue
         names = {entry.name for entry in entries}

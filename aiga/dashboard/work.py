@@ -133,7 +133,7 @@ def claim(folder: str) -> bytes:
 
 def _check_claim(place: Path) -> None:
     """Refuse to open what is no plain file, or lies elsewhere."""
-    if links := [entry.name for entry in os.scandir(place) if entry.is_symlink()]:
+    if links := [path.name for path in place.iterdir() if path.is_symlink()]:
         raise UsageError(f"{place} holds a link, {links[0]!r}: it was not followed.")
     note = place / "claim.json"
     if not note.is_file() or note.stat().st_size > places.LONGEST_MANIFEST:
