@@ -2,12 +2,14 @@
 
 import asyncio
 import inspect
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, PyTree
 
 from aiga.core.errors import UsageError
@@ -19,20 +21,24 @@ Reducer = Callable[[Array], Array]
 
 
 class Generational(eqx.Module):
-    """Ask, evaluate and tell a whole generation inside one compiled step."""
+    """Ask, evaluate and tell a whole generation inside one compiled step.
+
+    Where there are several devices, each evaluates a part of the population; the rest of the step is done by all.
+    """
 
     strategy: Strategy
     evaluate: Callable[[Key, PyTree], Evaluation]
 
     @eqx.filter_jit
     def init(self, key: Key) -> Any:
-        return self.strategy.init(key)
+        return _everywhere(self.strategy.init(key))
 
     @eqx.filter_jit
     def step(self, key: Key, state: Any) -> tuple[Any, Info]:
         ask, evaluate, tell = jax.random.split(key, 3)
         candidates = self.strategy.ask(ask, state)
-        return self.strategy.tell(tell, state, candidates, self.evaluate(evaluate, candidates.genomes))
+        evaluation = self.evaluate(evaluate, _spread(candidates.genomes))
+        return _everywhere(self.strategy.tell(tell, state, candidates, _everywhere(evaluation)))
 
 
 class Scanned(eqx.Module):
@@ -215,6 +221,26 @@ class Stages:
                 current += 1
                 states[current] = self.stages[current].inherit(states[current], states[current - 1])
         return Phases(np.array(current), tuple(states)), info
+
+
+def _spread(population: PyTree) -> PyTree:
+    """The population with its rows divided among the devices, or among groups of them if only so they divide it."""
+    n, devices = jax.tree.leaves(population)[0].shape[0], np.array(jax.devices())
+    parts = math.gcd(n, devices.size)
+    if parts == 1:
+        return population
+    mesh = Mesh(devices.reshape(parts, -1), ("population", "copies"))
+    return jax.lax.with_sharding_constraint(population, NamedSharding(mesh, PartitionSpec("population")))
+
+
+def _everywhere(tree: PyTree) -> PyTree:
+    """The arrays of a tree, whole on every device."""
+    devices = jax.devices()
+    if len(devices) == 1:
+        return tree
+    arrays, rest = eqx.partition(tree, eqx.is_array)
+    whole = NamedSharding(Mesh(np.array(devices), ("copies",)), PartitionSpec())
+    return eqx.combine(jax.lax.with_sharding_constraint(arrays, whole), rest)
 
 
 async def maybe(value: Any) -> Any:
