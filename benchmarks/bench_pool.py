@@ -15,7 +15,7 @@ from typing import Any
 
 from measure import measured_in_turn, row
 
-from aiga.runs.pools import LocalPool
+from aiga.runs.local_pool import LocalPool
 
 SIZES = {"1 ms": (0.001, 800), "10 ms": (0.01, 80)}
 """Row -> (seconds a task, tasks)."""

@@ -29,7 +29,7 @@ from aiga.core.protocols import System
 from aiga.runs import catalogue
 from aiga.runs.events import Failed, Stage
 from aiga.runs.outside import Asked, Outside
-from aiga.runs.pools import LocalPool
+from aiga.runs.pools import opened, reopened
 from aiga.runs.progress import Progress
 from aiga.runs.record import Run
 from aiga.runs.store import Store
@@ -77,7 +77,8 @@ def run(
     out: str | Path | None = None,
     preset: str = "laptop",
     pool: str = "local",
-    workers: int | None = None,
+    workers: int | Literal["auto"] | None = None,
+    address: str | None = None,
     fm: str = "offline",
     embedder: str = "local",
     budget: float | None = None,
@@ -97,8 +98,9 @@ def run(
         minutes: Stop after so many minutes; without `steps` and `minutes`, a laptop run takes two minutes.
         out: The run directory, new or empty; default: a folder below `runs/`.
         preset: `laptop`, or `paper` for the paper's own settings.
-        pool: Where work runs: `local` worker processes.
-        workers: How many worker processes; default: one for each core.
+        pool: Where work runs: in processes, `local` or of a `ray` cluster, or in `threads`, for work that only waits.
+        workers: How many workers; default, and `auto`: one for each core of the machine or the cluster.
+        address: Of a running Ray, with `--pool ray`; default: one is started on this machine.
         fm: The foundation model, `PROVIDER:MODEL`; `offline`: none; `replay:DIR`: the answers of another run.
         embedder: What turns texts into vectors, `PROVIDER:MODEL`; `local`: word counts, without a model.
         budget: Dollars that foundation models may cost.
@@ -123,7 +125,7 @@ def run(
     asked = Asked(fm, embedder, *caps, unsafe_no_sandbox, _gate(approve))
     wanted = catalogue.resources(module.make)
     asked.check(system, wanted)
-    with _workforce(pool, workers) as workforce:
+    with opened(pool, workers, address) as workforce:
         outside = Outside(asked, wanted)
         built = build(module, options, {"pool": workforce, **outside.resources})  # before the directory: a wrong option
         manifest = {  # leaves no trace
@@ -132,7 +134,7 @@ def run(
             "preset": preset,
             "seed": seed,
             "limits": limits._asdict(),
-            "pool": {"kind": pool, "workers": _positive("workers", workers)},
+            "pool": {"kind": pool, "workers": workers, "address": address},
             "budget": budget,
             "outside": asked._asdict(),
             "sandbox": outside.level,
@@ -153,20 +155,22 @@ def resume(
     *,
     steps: int | None = None,
     minutes: float | None = None,
-    workers: int | None = None,
+    pool: str | None = None,
+    workers: int | Literal["auto"] | None = None,
+    address: str | None = None,
     approve: str | None = None,
     **budgets: float | int | None,
 ) -> Run:
     """Continue a run from its newest checkpoint; given limits and budgets are new totals that replace the run's own.
 
-    `approve` replaces who allows what agents wrote, for this and later resumptions.
+    `approve` replaces who allows what agents wrote, for this and later resumptions; `pool`, `workers` and `address`
+    where this one runs.
     """
     record = Run(directory)
     given = Limits(_positive("steps", steps), _positive("minutes", minutes))
     limits = Limits(**record.manifest["limits"]) if given == Limits() else given
-    kind, before = record.manifest["pool"].values()
     module = catalogue.find(record.system)
-    with _workforce(kind, before if workers is None else workers) as workforce:
+    with reopened(record.manifest.get("pool", {}), pool, workers, address) as workforce:
         wanted = catalogue.resources(module.make)
         outside = Outside(_asked(record, budgets, approve, wanted), wanted, record)
         built = build(module, record.options, {"pool": workforce, **outside.resources})
@@ -348,12 +352,6 @@ def _in_loop(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work)
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()
-
-
-def _workforce(kind: str, workers: int | None) -> LocalPool:
-    if kind != "local":
-        raise UsageError(f"--pool {kind!r} is not available: this version has `local`.")
-    return LocalPool(workers)
 
 
 def _asked(

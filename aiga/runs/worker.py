@@ -5,16 +5,20 @@ Kept apart from `pools` so that a worker starts with next to nothing imported.
 
 import os
 import pickle
+import struct
 import threading
+import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from aiga.core.errors import UsageError
 
-HEADER = 8
-"""Bytes of the length that goes before every message."""
+HEADER = struct.Struct(">4sdQ")
+"""Before every message: `MARK`, the seconds that the task ran, and the bytes that follow."""
+MARK = b"aiga"
+"""What does not begin so is not a message: something else wrote to the line."""
 
 
 def serve(calls: int, lifeline: int) -> None:
@@ -27,13 +31,24 @@ def serve(calls: int, lifeline: int) -> None:
         while (call := _receive(stream)) is not None:
             failure = _prepare(preparation) if not prepared and b"__main__" in call else None
             prepared = prepared or (b"__main__" in call and failure is None)
-            if not _send(calls, failure or _answer(call)):
+            if b"multiprocessing.managers" in call:
+                share_key(preparation["authkey"])
+            began = time.perf_counter()
+            message = failure or answer(call)
+            if not _send(calls, frame(message, time.perf_counter() - began)):
                 return
 
 
-def frame(message: bytes) -> bytes:
-    """The message as it travels: its length, then itself."""
-    return len(message).to_bytes(HEADER, "big") + message
+def frame(message: bytes, seconds: float = 0.0) -> bytes:
+    """The message as it travels."""
+    return HEADER.pack(MARK, seconds, len(message)) + message
+
+
+def share_key(key: bytes) -> None:
+    """Let objects of the parent's managers be used here."""
+    import multiprocessing
+
+    multiprocessing.current_process().authkey = key
 
 
 def _die_with_parent(lifeline: int) -> None:
@@ -49,14 +64,16 @@ def _keep_from_children(descriptor: int) -> None:
 
 
 def _receive(stream: Any) -> bytes | None:
-    header = stream.read(HEADER)
-    size = int.from_bytes(header, "big")
-    message = stream.read(size) if len(header) == HEADER else b""
-    return message if len(header) == HEADER and len(message) == size else None
+    header = stream.read(HEADER.size)
+    if len(header) < HEADER.size:
+        return None
+    size = HEADER.unpack(header)[2]
+    message = stream.read(size)
+    return message if len(message) == size else None
 
 
-def _send(descriptor: int, message: bytes) -> bool:
-    rest = memoryview(frame(message))
+def _send(descriptor: int, framed: bytes) -> bool:
+    rest = memoryview(framed)
     try:
         while rest:
             rest = rest[os.write(descriptor, rest) :]
@@ -85,10 +102,11 @@ def _prepare(preparation: Mapping[str, Any]) -> bytes | None:
     return None
 
 
-def _answer(call: bytes) -> bytes:
+def answer(call: bytes, buffers: Sequence[Any] = ()) -> bytes:
     """Run the call; pickle (value, None), or (exception, traceback text)."""
+    fn: Any = None
     try:
-        fn, args = pickle.loads(call)
+        fn, args = pickle.loads(call, buffers=buffers)
         value = fn(*args)
     except BaseException as error:
         return _failure(error, _trace(error))
@@ -104,13 +122,19 @@ def _trace(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
 
 
+def raisable(error: BaseException) -> Exception:
+    """The exception, or one that says it: what is no `Exception`, and `StopIteration`, would end the caller's loop."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    return RuntimeError(f"the task raised {error!r}")
+
+
 def _failure(error: BaseException, trace: str) -> bytes:
-    if not isinstance(error, Exception) or isinstance(error, StopIteration):  # these would end the parent's loop
-        error = RuntimeError(f"the task raised {error!r}")
+    problem = raisable(error)
     try:
-        message = pickle.dumps((error, trace), pickle.HIGHEST_PROTOCOL)
+        message = pickle.dumps((problem, trace), pickle.HIGHEST_PROTOCOL)
         pickle.loads(message)
     except Exception:
-        error = RuntimeError(f"{type(error).__qualname__}: {error}")
-        message = pickle.dumps((error, trace), pickle.HIGHEST_PROTOCOL)
+        problem = RuntimeError(f"{type(problem).__qualname__}: {problem}")
+        message = pickle.dumps((problem, trace), pickle.HIGHEST_PROTOCOL)
     return message

@@ -18,7 +18,7 @@ from aiga.learners.host import HostTraining
 from aiga.learners.ppo import PPO, Training
 from aiga.nn.mlp import nature_cnn, relu, tanh
 from aiga.nn.policy import Policy, make_policy
-from aiga.runs.pools import LocalPool
+from aiga.runs.local_pool import LocalPool
 
 
 def train(task: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from aiga.core.errors import UsageError
 from aiga.envs.atari import PlayableAtari
 from aiga.learners.arcade import Arcade, Console, episode
 from aiga.nn.atari import large, small
-from aiga.runs.pools import LocalPool, Lost, Serial
+from aiga.runs.local_pool import LocalPool
+from aiga.runs.pools import Lost, Serial
 from aiga.strategies.seed_chains import Chain, Chains
 
 CONSOLE = Console("breakout", "small", 2**20, limit=15, idle=3, remember=4)

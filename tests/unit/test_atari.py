@@ -9,7 +9,7 @@ from aiga.core.errors import UsageError
 from aiga.envs.atari import Atari, MontezumaCell, PitfallCell, PlayableAtari, montezuma_place, picture, pitfall_place
 from aiga.envs.pixels import Pixels, shrink
 from aiga.envs.restorable import World, random_actions, replay
-from aiga.runs.pools import LocalPool
+from aiga.runs.local_pool import LocalPool
 
 MONTEZUMA = World(Atari, ("montezuma_revenge", False))
 

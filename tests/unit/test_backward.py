@@ -13,7 +13,8 @@ from aiga.learners.backward import Backward, Rehearsal, Rule, demonstrated
 from aiga.learners.examination import Examination, Examined
 from aiga.learners.ppo import PPO
 from aiga.nn.policy import make_policy
-from aiga.runs.pools import LocalPool, Serial
+from aiga.runs.local_pool import LocalPool
+from aiga.runs.pools import Serial
 
 WINDY, CALM = World(WindyWalk, (6, 40, 0.3)), World(WindyWalk, (6, 40, 0.0))
 ACTIONS = np.array([1, 0, 1, 1, 1, 1, 1], np.uint8)

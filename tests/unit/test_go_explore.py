@@ -13,7 +13,8 @@ from aiga.core.errors import UsageError
 from aiga.envs.pixels import Pixels
 from aiga.envs.restorable import Explore, World, replay
 from aiga.learners.examination import Examined
-from aiga.runs.pools import LocalPool, Lost, Serial
+from aiga.runs.local_pool import LocalPool
+from aiga.runs.pools import Lost, Serial
 from aiga.systems import go_explore
 from aiga.systems.go_explore import PAPER, Dynamic, GoExplore, make
 

@@ -12,7 +12,8 @@ from aiga.envs.restorable import World
 from aiga.learners.host import HostTraining, collect, seat
 from aiga.learners.ppo import PPO
 from aiga.nn.policy import make_policy
-from aiga.runs.pools import LocalPool, Lost, Serial
+from aiga.runs.local_pool import LocalPool
+from aiga.runs.pools import Lost, Serial
 
 WORLD = World(WindyWalk)
 

@@ -20,7 +20,8 @@ from aiga.learners.courses import Courses, of_obstacles
 from aiga.learners.pairs import distances, joined, ranks, scored, settled
 from aiga.learners.walkers import Beginner, Walk, Walkers, layout
 from aiga.runs.events import Born, Extinct, Transferred
-from aiga.runs.pools import LocalPool, Serial
+from aiga.runs.local_pool import LocalPool
+from aiga.runs.pools import Serial
 from aiga.strategies.noise import NoiseTable
 from aiga.strategies.openai_es import OpenAIES
 from aiga.systems.poet import PAPER, PAPER_ENHANCED, POET, POETState, make, make_enhanced

@@ -14,7 +14,8 @@ import pytest
 
 from aiga.core.errors import UsageError
 from aiga.core.protocols import Pool
-from aiga.runs.pools import LocalPool, Lost, Serial
+from aiga.runs.local_pool import LocalPool
+from aiga.runs.pools import Lost, Serial
 
 HERE = str(Path(__file__).parent)
 
@@ -219,7 +220,7 @@ def test_twenty_kills_at_random_moments_lose_nothing_of_two_hundred_tasks():
     async def kill():
         while len(killed) < 20:
             await asyncio.sleep(rng.uniform(0.0, 0.15))
-            worker = rng.choice(pool._crew)
+            worker = rng.choice(list(pool._crew))
             killed.append(worker.process.pid)
             worker.process.kill()
 
@@ -258,7 +259,7 @@ def test_workers_are_light_single_threaded_and_leave_ctrl_c_to_the_loop(shared):
 
 def test_workers_start_when_first_needed():
     async def run():
-        assert pool._crew == []
+        assert not pool._crew
         await pool.submit(tasks.square, 1)
         await pool.submit(tasks.square, 1)
         return len(pool._crew)
@@ -326,7 +327,7 @@ PARENT = f"""
 import asyncio, os, sys, time
 sys.path.insert(0, {HERE!r})
 import pool_tasks as tasks
-from aiga.runs.pools import LocalPool
+from aiga.runs.local_pool import LocalPool
 
 async def main():
     pool = LocalPool(2)
@@ -353,7 +354,7 @@ def test_no_worker_outlives_a_killed_parent_not_even_a_busy_one(tmp_path):
 
 SCRIPT = """
 import asyncio
-from aiga.runs.pools import LocalPool
+from aiga.runs.local_pool import LocalPool
 
 def double(number):
     return 2 * number
