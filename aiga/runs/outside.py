@@ -4,10 +4,8 @@ Everything that was answered is kept in the run's directory as soon as it is kno
 Texts too are kept there, and the order in which answers came.
 """
 
-import base64
-import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,11 +16,12 @@ from aiga.core.errors import UsageError
 from aiga.core.texts import Name, digest, hexadecimal
 from aiga.fm.cache import Call
 from aiga.fm.messages import FM, Embedder
+from aiga.runs.programs import KeptSandbox, Refusing, key_of
 from aiga.runs.record import Run
 from aiga.runs.store import Store, connect_to_read
 from aiga.safety.approval import Approval, Auto, Decision, Proposed
-from aiga.safety.budget import Budget, Caps, Reservation
-from aiga.sandbox.protocol import USUAL, Limits, Result, Sandbox, Serve
+from aiga.safety.budget import Budget, Caps
+from aiga.sandbox.protocol import Sandbox
 
 CALL = f"SELECT {', '.join(Call._fields)} FROM calls"
 USERS = {"fm": "--fm", "embedder": "--embedder", "sandbox": "--unsafe-no-sandbox", "approval": "--approve"}
@@ -167,21 +166,6 @@ class Outside:
         return KeptApproval(Person(self, terminal=kind == "person"), self)
 
 
-class Refusing:
-    """The sandbox of a machine that has none."""
-
-    level = "none"
-
-    def __init__(self, error: UsageError) -> None:
-        self._error = error
-
-    async def run(self, *_: Any, **__: Any) -> Result:
-        raise self._error
-
-    async def call(self, *_: Any, **__: Any) -> Result:
-        raise self._error
-
-
 class KeptCalls:
     """The calls of a run, as the model's client keeps and finds them."""
 
@@ -195,81 +179,6 @@ class KeptCalls:
     def put(self, call: Call) -> None:
         if self._outside.store is not None:
             self._outside.store.append("calls", tuple(call))
-
-
-class KeptSandbox:
-    """A sandbox that runs the same program once.
-
-    A program that is served may be answered in many ways: it runs again, and what serves it has its answers kept.
-    """
-
-    def __init__(self, sandbox: Sandbox, outside: Outside) -> None:
-        self._sandbox, self._outside = sandbox, outside
-        self.level = sandbox.level
-
-    async def run(
-        self,
-        argv: Sequence[str],
-        *,
-        files: Mapping[str, str | bytes],
-        limits: Limits = USUAL,
-        collect: Sequence[str] = (),
-        serve: Serve | None = None,
-    ) -> Result:
-        named = {name: hashlib.sha256(_bytes(data)).hexdigest() for name, data in files.items()}
-        key = None if serve else _key("run", list(argv), named, limits, list(collect))
-        return await self._once(
-            key, serve, lambda paid: self._sandbox.run(argv, files=files, limits=limits, collect=collect, serve=paid)
-        )
-
-    async def call(
-        self,
-        code: str,
-        function: str = "main",
-        arguments: Sequence[Any] = (),
-        *,
-        limits: Limits = USUAL,
-        serve: Serve | None = None,
-    ) -> Result:
-        key = None if serve else _key("call", code, function, list(arguments), limits)
-        return await self._once(
-            key, serve, lambda paid: self._sandbox.call(code, function, arguments, limits=limits, serve=paid)
-        )
-
-    async def _once(self, key: str | None, serve: Serve | None, work: Callable[[Serve | None], Any]) -> Result:
-        store = self._outside.store
-        if store is not None and key is not None:
-            row = store.look_up("SELECT result FROM programs WHERE key = ?", key)
-            if row is not None:
-                return _result(row[0])
-        async with await self._outside.budget.reserve(evaluations=1) as reservation:
-            payment = Payment(reservation, serve)
-            result = await work(payment if serve else None)
-            payment.make()
-        if store is not None:
-            store.append("programs", (key, result.outcome, _json(result) if key else None, result.seconds))
-        return result
-
-
-class Payment:
-    """Of a program: made at its end, or when it first asks.
-
-    At a run's end we wait for what is not paid, and answer no more: who asks must not be waited for.
-    """
-
-    def __init__(self, reservation: Reservation, serve: Serve | None) -> None:
-        self._reservation, self._serve, self._made = reservation, serve, False
-
-    async def __call__(self, request: Any) -> Any:
-        assert self._serve is not None
-        self.make()
-        return await self._serve(request)
-
-    def make(self) -> None:
-        """Pay, once."""
-        if not self._made:
-            self._made = True
-            self._reservation.commit(evaluations=1)
 
 
 class KeptTexts:
@@ -349,7 +258,7 @@ class KeptApproval:
         return self._approval.name
 
     async def decide(self, proposed: Proposed) -> Decision:
-        key = f"approval {_key(self.name, self._terms, proposed.name, proposed.changes)}"
+        key = f"approval {key_of(self.name, self._terms, proposed.name, proposed.changes)}"
         if (kept := self._finished.get(key)) is not None:
             return Decision(**json.loads(kept))
         decision = await self._approval.decide(proposed)
@@ -382,22 +291,3 @@ def export(run: Run, path: Path) -> int:
     rows = [json.dumps(call) for call in run.calls()]
     path.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
     return len(rows)
-
-
-def _key(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _bytes(data: str | bytes) -> bytes:
-    return data.encode() if isinstance(data, str) else data
-
-
-def _json(result: Result) -> str:
-    files = {name: base64.b64encode(data).decode() for name, data in result.files.items()}
-    return json.dumps(result._replace(files=files)._asdict())
-
-
-def _result(text: str) -> Result:
-    values = json.loads(text)
-    files = {name: base64.b64decode(data) for name, data in values.pop("files").items()}
-    return Result(**values | {"files": files, "cached": True})
