@@ -20,6 +20,7 @@ SEALED = ("run.json", "run.sqlite")
 UNFINISHED = {"run.lock", "media", "run.json.tmp", "run.sqlite", "run.sqlite-wal", "run.sqlite-shm"}
 """What there may be before `run.json`, which makes a folder a run."""
 NEEDED = {"schema", "system", "options", "seed"}
+ELSEWHERE = "make it writable, or go on with a copy of it"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_SPACE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 REFUSED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
@@ -85,11 +86,25 @@ def check_place(directory: Path, lock: int) -> None:
 
 
 def connect_to_read(directory: Path) -> sqlite3.Connection:
-    """A connection that cannot write, also where nobody can, as on a mounted archive."""
+    """A connection that cannot write, also where nobody can, as on a full disk or a mounted archive."""
     path = (directory / "run.sqlite").resolve()
     log = path.with_name("run.sqlite-wal")
-    quiet = not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size)
-    return sqlite3.connect(f"{path.as_uri()}?mode=ro{'&immutable=1' * quiet}", uri=True, timeout=30)
+    place = f"{path.as_uri()}?mode=ro"
+    database = sqlite3.connect(place, uri=True, timeout=30)
+    try:
+        database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except sqlite3.Error as error:
+        database.close()
+        closed = not (log.exists() and log.stat().st_size)
+        if not closed or code_of(error) not in (*NO_SPACE, *REFUSED):
+            raise
+        return sqlite3.connect(f"{place}&immutable=1", uri=True)  # no room for the files that readers share
+    return database
+
+
+def code_of(error: Exception) -> int:
+    """SQLite's own number of an error, without what says more of it than anybody asks."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def seal(directory: Path) -> None:
@@ -123,19 +138,19 @@ def write(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def explained(directory: Path) -> Iterator[None]:
-    """Say in one sentence what the operating system or the database refused."""
-    space, permission = f"free some space, then `aiga resume {directory}`", "give --out a folder that you may write"
+def explained(directory: Path, mend: str = ELSEWHERE) -> Iterator[None]:
+    """Say in one sentence what the operating system or the database refused; `mend` is for what may not be written."""
+    space = f"free some space, then `aiga resume {directory}`"
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says more than anybody asks
+        code = code_of(error)
         if code in NO_SPACE or code in REFUSED:
-            mend = space if code in NO_SPACE else "make it writable, or go on with a copy of it"
+            mend = space if code in NO_SPACE else mend
             raise UsageError(f"{directory} cannot be written ({error}): {mend}.") from error
         raise UsageError(f"{directory}/run.sqlite cannot be used ({error}): restore a copy of it.") from error
     except OSError as error:
-        mend = space if error.errno in FULL else permission
+        mend = space if error.errno in FULL else mend
         raise UsageError(f"{directory} cannot be written ({error.strerror}): {mend}.") from error
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from aiga.core.errors import UsageError
 from aiga.runs import clouds
 from aiga.runs.clouds import Listed, Points, Recorded
-from aiga.runs.store import check_schema, connect_to_read
+from aiga.runs.folder import NO_SPACE, REFUSED, check_schema, code_of, connect_to_read
 
 COLUMNS = ("id", "step", "parent", "others", "operator", "kept", "fitness", "cell", "replaced", "noise", "sign", "blob")
 KINDS = {"others": "O", "fitness": "f8", "blob": "O"}
@@ -243,7 +243,9 @@ class Run:
         try:
             yield
         except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
-            raise UsageError(f"{self.directory}/run.sqlite cannot be read ({error}): restore a copy of it.") from error
+            blocked = code_of(error) in (*NO_SPACE, *REFUSED)
+            mend = "copy the folder to where there is space and you may write" if blocked else "restore a copy of it"
+            raise UsageError(f"{self.directory}/run.sqlite cannot be read ({error}): {mend}.") from error
 
     def _written_to(self) -> bool:
         """Whether a process holds the run's lock."""

@@ -82,7 +82,7 @@ class Store:
     @classmethod
     def create(cls, directory: Path, manifest: Mapping[str, Any]) -> "Store":
         """Start a run in `directory`, which must be new or empty, or left by a process that was killed in here."""
-        with explained(directory), contextlib.ExitStack() as undo:
+        with explained(directory, "give --out a folder that you may write"), contextlib.ExitStack() as undo:
             vacate(directory)
             lock = locked(directory)
             undo.callback(os.close, lock)
