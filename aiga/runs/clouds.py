@@ -15,6 +15,8 @@ from jaxtyping import Float, Float32, Int, Int8, Int64, UInt32
 from aiga.core.errors import UsageError
 from aiga.runs.events import Cloud
 
+DENSE = 128
+"""Twice as many steps are recorded in full; then every second one, until there are again twice as many, and so on."""
 REAL, WHOLE, SIGN, WORD = np.dtype("<f4"), np.dtype("<i8"), np.dtype("i1"), np.dtype("<u4")
 # The genome last: whoever reads the columns before it does not touch its pages.
 TABLE = """
@@ -84,8 +86,15 @@ def packed(identities: np.ndarray) -> np.ndarray:
     return np.where(birth < 0, -1, (birth << 32) | index)
 
 
+def remembered(step: int) -> bool:
+    """Whether the clouds of a step are kept: a run that goes on for ever would fill the disk with them."""
+    return step % (1 << max(0, (step // DENSE).bit_length() - 1)) == 0
+
+
 def rows(step: int, series: int, cloud: Cloud) -> Iterator[tuple[Any, ...]]:
     """What is stored of an event, as values of `INSERT`."""
+    if not remembered(step):
+        return
     behaviour = np.asarray(cloud.behaviour)
     kept = np.ones(len(behaviour), bool) if cloud.kept is None else np.asarray(cloud.kept).astype(bool)
     parent, generation = packed(np.asarray(cloud.parent)), np.asarray(cloud.generation)
