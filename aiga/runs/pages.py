@@ -49,6 +49,7 @@ def page(document: Document, kind: Kind = "screen") -> str:
     scripts = _scripts() if data else ()
     return PAGE.format(
         kind={"screen": "", "print": "print", "pictures": "print pictures"}[kind],
+        state="" if data else ' data-drawn="all"',
         policy=_policy(scripts),
         title=html.escape(document.title),
         line=html.escape(document.line),
@@ -75,10 +76,17 @@ def film(path: Path) -> list[bytes]:
 
 def _section(figure: Figure, number: int, kind: Kind, fits: bool) -> str:
     caption = f'<p class="caption">{html.escape(figure.caption)}</p>' if figure.caption else ""
-    whole = drawable(figure.content) or isinstance(figure.content, Path)
+    short = isinstance(figure.content, list) and len(figure.content) <= 12
+    whole = short or drawable(figure.content) or isinstance(figure.content, Path)
     content = _content(figure, number, kind, fits)
     head = f"<h2>{html.escape(figure.title)}</h2>"
-    return f'<section{" class=whole" * whole}>{head}<div class="content">{content}</div>{caption}</section>\n'
+    slim = " slim" * (isinstance(figure.content, list) and _slim(figure.content))
+    return f'<section{" class=whole" * whole}>{head}<div class="content{slim}">{content}</div>{caption}</section>\n'
+
+
+def _slim(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether two columns of a table fit on a sheet of paper."""
+    return len(rows) > 8 and all(sum(len(str(value)) for value in row.values()) < 50 for row in rows)
 
 
 def _content(figure: Figure, number: int, kind: Kind, fits: bool) -> str:
@@ -178,7 +186,7 @@ def _beside(name: str) -> str:
 
 
 PAGE = """<!doctype html>
-<html lang="en" class="{kind}"><head><meta charset="utf-8">
+<html lang="en" class="{kind}"{state}><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>

@@ -40,8 +40,11 @@ async function draw(place) {
 
 async function drawAll() {
   for (const place of document.querySelectorAll("[data-figure]")) await draw(place);
-  root.dataset.drawn = "all";
 }
 
-dark.addEventListener("change", drawAll);
-drawAll();
+function drawAllAndSay() {
+  drawAll().then(() => (root.dataset.drawn = "all"), (error) => (root.dataset.drawn = String(error)));
+}
+
+dark.addEventListener("change", drawAllAndSay);
+drawAllAndSay();

@@ -9,13 +9,13 @@ from recorded import recorded
 
 from aiga.cli.main import main
 from aiga.core.errors import UsageError
-from aiga.runs import printing, report
+from aiga.runs import browser, report
 from aiga.runs.figures import Figure, Markup
 from aiga.runs.lighten import FRAMES, MOST, lightened
 from aiga.runs.pages import ROWS, Document, page
 
 graph = pytest.importorskip("plotly.graph_objects")
-BROWSER = pytest.mark.skipif(printing.browser() is None, reason="no Chromium, Chrome or Edge on this machine")
+BROWSER = pytest.mark.skipif(browser.found() is None, reason="no Chromium, Chrome or Edge on this machine")
 CURVE = Figure("A curve", "It rises.", graph.Figure(graph.Scatter(x=[0, 1], y=[0, 1], name="</script><b>")))
 TREE = Figure("A tree", "", Markup('<p>below</p><svg viewBox="0 0 9 9"><path d="M0 0"/></svg>\n\n<p>after</p>'))
 TABLE = Figure("What | was", "", [{"a|b": "<b>1</b>\nline", "c": "*2*"}])
@@ -124,6 +124,7 @@ def test_a_browser_prints_a_report_as_pdf(tmp_path):
     assert path.name == "report.pdf"
     assert path.read_bytes().startswith(b"%PDF-")
     assert b"/Type /Page" in path.read_bytes()
+    assert report.write(run.directory, [TABLE], "pdf").read_bytes().startswith(b"%PDF-"), "without a figure too"
 
 
 @BROWSER
