@@ -3,7 +3,7 @@
 The first child of a branch that leads on stays on its parent's line; every other child begins a line of its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from itertools import pairwise
 from math import isnan, sqrt
@@ -92,7 +92,7 @@ def drawn(members: Sequence[Member], lost: Sequence[Lost], marked: Sequence[int]
     return document(WIDTH, round(bottom + BOTTOM), body)
 
 
-def lines(members: Sequence[Member], marked: Sequence[int] = ()) -> dict[int, int]:
+def lines(members: Sequence[Member], marked: Collection[int] = ()) -> dict[int, int]:
     """The line of each, from above: a branch's lines lie together, and the marked ones stay on their parent's."""
     known, children = {m.id for m in members}, dict[int, list[int]]()
     for member in members:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aiga.core.errors import UsageError
-from aiga.inspect import archives, clouds, curves
+from aiga.inspect import archives, clouds, curves, lineages
 from aiga.runs import catalogue, report
 from aiga.runs.record import Run
 from aiga.runs.report import Figure
@@ -82,12 +82,8 @@ def _has_curves(run: Run) -> bool:
 
 
 def _lineage(run: Run, choices: Choices) -> list[Figure]:
-    del choices
-    return report.stepping_stones(run)
-
-
-def _has_lineage(run: Run) -> bool:
-    return bool(run.query("SELECT EXISTS (SELECT 1 FROM lineage)")[0][0])
+    shown = lineages.figures(run, choices)
+    return [*shown[:1], *(report.stepping_stones(run) if shown else []), *shown[1:]]
 
 
 def _gallery(run: Run, choices: Choices) -> list[Figure]:
@@ -120,7 +116,7 @@ VIEWS: Mapping[str, View] = {
     "curves": View("Curves", _curves, _has_curves),
     "archive": View("Archive", archives.figures, archives.present),
     "cloud": View("Cloud", clouds.figures, clouds.present),
-    "lineage": View("Lineage", _lineage, _has_lineage),
+    "lineage": View("Lineage", _lineage, lineages.present),
     "gallery": View("Gallery", _gallery, _has_gallery),
     "models": View("Models", _models, _has_models),
 }

@@ -69,20 +69,26 @@ def save(document: Document, format: str, path: Path) -> Path:
 
 def stepping_stones(run: Run) -> list[Figure]:
     """The births of the run, and the line of ancestors of the best."""
-    lineage = run.lineage()
-    if not lineage["id"].size:
+    lineage = run.lineage("id", "step", "fitness")
+    known = np.where(np.isfinite(lineage["fitness"]), lineage["fitness"], -np.inf)
+    if not np.isfinite(known).any():
         return []
-    best = int(lineage["id"][np.nanargmax(lineage["fitness"])])
+    best = int(lineage["id"][known.argmax()])
     line = np.array(run.ancestors(best)[::-1])
     rows = np.searchsorted(lineage["id"], line)
     sample = np.unique(np.linspace(0, lineage["id"].size - 1, 20_000).astype(int))
     graph = require("plotly.graph_objects", "report")
-    points = {"x": lineage["step"][sample], "y": lineage["fitness"][sample]}
+    points = {
+        "x": lineage["step"][sample],
+        "y": lineage["fitness"][sample],
+        "customdata": _names(lineage["id"][sample]),
+    }
     figure = graph.Figure()
     figure.add_scattergl(**points, mode="markers", marker={"size": 4, "color": FAINT, "opacity": 0.5}, name="births")
     figure.add_scatter(
         x=lineage["step"][rows],
         y=lineage["fitness"][rows],
+        customdata=_names(line),
         mode="lines+markers",
         line={"color": ACCENT},
         name="ancestors of the best",
@@ -93,6 +99,10 @@ def stepping_stones(run: Run) -> list[Figure]:
         f"{len(line):,} stepping stones."
     )
     return [Figure("Stepping stones", caption, figure)]
+
+
+def _names(identities: np.ndarray) -> list[str]:
+    return identities.astype(str).tolist()
 
 
 def conversations(run: Run) -> list[Figure]:
