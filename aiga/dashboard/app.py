@@ -79,13 +79,15 @@ class Dashboard:
         self.root = Root(settings.directory)
         self.reading, self.drawing, self.computing = Lane(READING), Lane(DRAWING), Lane(COMPUTING)
         self.watcher = Watcher(self.root, self.reading)
-        self.answers = Answers()
+        self.answers = Answers(ended)
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
         del app
+        self.watcher.start()
         yield
         self.watcher.close()
+        self.answers.close()
         for lane in (self.reading, self.drawing, self.computing):
             lane.close()
 

@@ -1,13 +1,9 @@
 """What foundation models were asked and said, a page at a time: a run may hold more than fits into memory."""
 
 import json
-import sqlite3
-from contextlib import closing
 from typing import Any, NamedTuple
 
-from aiga.core.errors import UsageError
 from aiga.runs.record import Run
-from aiga.runs.store import connect_to_read
 
 FIELDS = ("task", "model", "attempt", "outcome", "tokens_in", "tokens_out", "usd", "seconds", "time")
 
@@ -41,20 +37,15 @@ def search(run: Run, wanted: Wanted, most: int, words: int) -> Page:
         most: Calls of a page.
         words: Characters of a prompt or a reply.
     """
+    if not run.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'calls'"):
+        return Page([], 0, [])
     where, values = _condition(wanted)
     columns = ", ".join((*FIELDS, f"substr(request, 1, {words})", f"substr(reply, 1, {words})"))
     columns += ", length(request), length(reply)"
-    try:
-        with closing(connect_to_read(run.directory)) as database:
-            if not database.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'calls'").fetchone():
-                return Page([], 0, [])
-            total = database.execute(f"SELECT count(*) FROM calls {where}", values).fetchone()[0]
-            outcomes = [str(row[0]) for row in database.execute("SELECT DISTINCT outcome FROM calls LIMIT 50")]
-            page = f"SELECT {columns} FROM calls {where} ORDER BY rowid LIMIT ? OFFSET ?"
-            rows = database.execute(page, (*values, most, max(0, wanted.start))).fetchall()
-    except sqlite3.Error as error:
-        raise UsageError(f"{run.directory}/run.sqlite cannot be read ({error}): restore a copy of it.") from error
-    return Page([_call(row) for row in rows], total, sorted(outcomes))
+    total = run.query(f"SELECT count(*) FROM calls {where}", *values)[0][0]
+    outcomes = sorted(str(row[0]) for row in run.query("SELECT DISTINCT outcome FROM calls LIMIT 50"))
+    page = f"SELECT {columns} FROM calls {where} ORDER BY rowid LIMIT ? OFFSET ?"
+    return Page([_call(row) for row in run.query(page, *values, most, max(0, wanted.start))], total, outcomes)
 
 
 def _condition(wanted: Wanted) -> tuple[str, list[str]]:

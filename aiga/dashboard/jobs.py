@@ -56,9 +56,13 @@ class Lane:
 
 
 class Answers:
-    """What was computed already, for as long as the run has not changed; the same question is asked once at a time."""
+    """What was computed already, for as long as the run has not changed; the same question is asked once at a time.
 
-    def __init__(self) -> None:
+    While `ended()`, nobody is kept waiting.
+    """
+
+    def __init__(self, ended: Callable[[], bool] = lambda: False) -> None:
+        self._ended = ended
         self._kept: OrderedDict[Hashable, tuple[Hashable, bytes]] = OrderedDict()
         self._size = 0
         self._asked: dict[Hashable, asyncio.Task[bytes]] = {}
@@ -70,7 +74,16 @@ class Answers:
             return self._kept[question][1]
         if question not in self._asked:
             self._asked[question] = asyncio.create_task(self._compute(question, state, compute))
-        return await asyncio.shield(self._asked[question])
+        task = self._asked[question]
+        while not (await asyncio.wait({task}, timeout=0.5))[0]:
+            if self._ended():
+                raise UsageError("the dashboard is being ended.")
+        return await task
+
+    def close(self) -> None:
+        """Compute no more."""
+        for task in self._asked.values():
+            task.cancel()
 
     async def _compute(self, question: Hashable, state: Hashable, compute: Callable[[], Awaitable[bytes]]) -> bytes:
         try:

@@ -34,14 +34,14 @@ class Watcher:
         self._lane = lane
         self._seen: dict[str, tuple[Any, float]] = {}
         self._listeners: list[_Listener] = []
-        self._asked = -PATIENCE
+        self._asked = time.monotonic()
         self._task: asyncio.Task[None] | None = None
 
     async def listed(self, patience: float) -> list[Row]:
         """All rows; those that are not read within `patience` seconds say so."""
         self._asked = time.monotonic()
         await self._find()
-        self._start()
+        self.start()
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline and any(row["status"] == "reading" for row in self.rows.values()):
             await asyncio.sleep(0.02)
@@ -51,7 +51,7 @@ class Watcher:
         """Server-sent events: the rows that changed since the last one, and the names of those that are gone."""
         listener = _Listener()
         self._listeners.append(listener)
-        self._start()
+        self.start()
         said = time.monotonic()
         try:
             yield "retry: 2000\n\n"
@@ -75,7 +75,8 @@ class Watcher:
         if self._task is not None:
             self._task.cancel()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Look, until nobody has asked for a while."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._watch())
 

@@ -3,7 +3,9 @@
 Functions take and give plain values, since they travel between processes; figures travel as the JSON of the page.
 """
 
+import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -14,10 +16,15 @@ from aiga.core.errors import UsageError
 from aiga.dashboard import places, wire
 from aiga.dashboard.conversations import Wanted, search
 from aiga.runs import catalogue
+from aiga.runs.figures import Markup
 from aiga.runs.record import Run
 
 SHOWN = 40
 """Metrics of a run that its row in the list knows."""
+TELLING = re.compile("best|coverage|qd_score|score|fitness|solved|return")
+"""Of a metric's name, what makes it worth a place in the list."""
+SPARKS = 60
+"""Values of the small curve in the list."""
 SHORT = 300
 """Characters of a text in a list."""
 PAGE = 20
@@ -38,6 +45,7 @@ def summary(directory: str) -> dict[str, Any]:
     try:
         told = run.summary()
         metrics = {_short(n): _value(v) for n, v in list(told["metrics"].items())[:SHOWN]}
+        headlines = _headlines(told["metrics"])
         return {
             "system": _short(told["system"]),
             "title": _title(run),
@@ -53,6 +61,8 @@ def summary(directory: str) -> dict[str, Any]:
             "created": _short(run.manifest.get("created", "")),
             "options": {_short(n): _short(v) for n, v in list(told["options"].items())[:100]},
             "metrics": metrics,
+            "headlines": [_short(name) for name in headlines],
+            "spark": _spark(run, headlines, told["steps"]),
             "picture": places.newest_picture(run.directory),
         }
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
@@ -87,7 +97,10 @@ def figures(directory: str, view: str, choices: Mapping[str, str], trusted: bool
         raise UsageError(f"there is no view {view[:50]!r}; there are {', '.join(views.VIEWS)}.")
     if views.needs_jax(view):
         _check(run, trusted)
-    return wire.figures(views.figures(run, view, choices), run.directory)
+    found = views.figures(run, view, choices)
+    if view == "models":  # the page has prompts and replies itself, all of them
+        found = [figure for figure in found if not isinstance(figure.content, Markup)]
+    return wire.figures(found, run.directory)
 
 
 def individual(directory: str, name: str, trusted: bool) -> bytes:
@@ -198,6 +211,28 @@ def _progress(run: Run, told: Mapping[str, Any]) -> float | None:
     if limits.get("minutes"):
         parts.append(told["seconds"] / (60 * limits["minutes"]))
     return min(1.0, max(parts)) if parts else None
+
+
+def _headlines(metrics: Mapping[str, Any]) -> list[str]:
+    """The metrics that say most: what is called so, then the others, the run's own counts aside."""
+    numbers = [name for name, v in metrics.items() if not isinstance(v, str) and not name.startswith("run/")]
+    return sorted(numbers, key=lambda name: not TELLING.search(name))[:3]
+
+
+def _spark(run: Run, names: Sequence[str], steps: int) -> list[float]:
+    """Values, from the first step to the last, of the first of the metrics that changes."""
+    query = (
+        "WITH RECURSIVE at(step) AS (SELECT 0 UNION ALL SELECT step + ? FROM at WHERE step + ? < ?) SELECT "
+        "(SELECT value FROM metrics WHERE name = (SELECT id FROM names WHERE name = ?) AND metrics.step >= at.step "
+        "ORDER BY metrics.step LIMIT 1) FROM at"
+    )
+    apart = max(1, steps // SPARKS)
+    for name in names:
+        found = [value for (value,) in run.query(query, apart, apart, min(steps, 10**9), name)]
+        values = [value for value in found if isinstance(value, (int, float)) and math.isfinite(value)]
+        if len(set(values)) > 1:
+            return values
+    return []
 
 
 def _title(run: Run) -> str:

@@ -101,3 +101,20 @@ export function command(name) {
 export function picture(id, path, version) {
   return `/media?${new URLSearchParams({ run: id, path, v: version ?? "" })}`;
 }
+
+// A small curve of a metric.
+export function spark(values) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 100 60");
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("class", "spark");
+  svg.setAttribute("aria-hidden", "true");
+  const low = Math.min(...values), span = Math.max(...values) - low || 1;
+  const points = values.map((value, i) => `${((100 * i) / Math.max(1, values.length - 1)).toFixed(1)},${(54 - (48 * (value - low)) / span).toFixed(1)}`);
+  for (const [tag, attributes] of [["polygon", { points: `0,60 ${points.join(" ")} 100,60` }], ["polyline", { points: points.join(" ") }]]) {
+    const shape = document.createElementNS(svg.namespaceURI, tag);
+    for (const [name, value] of Object.entries(attributes)) shape.setAttribute(name, value);
+    svg.append(shape);
+  }
+  return svg;
+}

@@ -1,5 +1,5 @@
 // All runs: as a table or as cards, filtered, sorted, in groups by folder; several can be ticked to be compared.
-import { ago, command, copier, duration, h, money, number, picture, progress, status } from "./dom.js";
+import { ago, command, copier, duration, h, money, number, picture, progress, spark, status } from "./dom.js";
 import { facts, listen, runs } from "./live.js";
 
 const SORTS = {
@@ -176,13 +176,13 @@ function entry(row, update) {
   });
   const name = row.id === "." ? facts.directory : row.id.slice(row.id.lastIndexOf("/") + 1);
   const thumb = h("a", { class: "thumb", href: address, tabindex: "-1", "aria-hidden": "true" },
-    row.picture ? h("img", { src: picture(row.id, row.picture, row.version), alt: "", loading: "lazy" }) : h("span", {}, (row.system ?? "?").slice(0, 1).toUpperCase()));
-  const title = h("div", { class: "title" }, h("a", { href: address, tabindex: "-1" }, name), h("small", {}, row.fault ?? row.title ?? ""));
-  const done = h("div", { class: "done" }, row.steps === undefined ? null : h("span", {}, `${number(row.steps)} steps`), h("span", {}, duration(row.seconds)), progress(row));
+    face(row));
+  const title = h("div", { class: row.fault ? "title wrong" : "title" }, h("a", { href: address, tabindex: "-1" }, name), h("small", {}, row.fault ?? row.title ?? ""));
+  const done = h("div", { class: "done" }, row.steps === undefined ? null : h("span", {}, `${number(row.steps)} step${row.steps === 1 ? "" : "s"}`), h("span", {}, duration(row.seconds)), progress(row));
   const cost = h("div", { class: "cost" }, row.model ? h("span", { class: "ellipsis", title: row.model }, row.model) : null, money(row.cost));
   const latest = h("div", { class: "latest" }, headlines(row).map(([metric, value]) => h("span", { class: "ellipsis" }, `${metric} `, h("b", {}, number(value)))));
   const began = row.created ? h("time", { datetime: row.created, title: row.created }, ago(Date.parse(row.created))) : null;
-  const end = h("div", { class: "end" }, began, ["finished", "reading"].includes(row.status) ? null : copier(command(row.command), "resume"));
+  const end = h("div", { class: "end" }, began, ["finished", "reading", "unreadable"].includes(row.status) ? null : copier(command(row.command), "resume"));
   const element = h("div", { class: "run", tabindex: "-1", role: "group", "aria-label": `${row.id}, ${row.status}` },
     tick, thumb, title, status(row), done, latest, cost, end);
   element.open = () => (location.hash = address);
@@ -192,11 +192,15 @@ function entry(row, update) {
   return element;
 }
 
-// The metrics that say most: of the archive, or the first that are not the run's own.
 function headlines(row) {
-  const all = Object.entries(row.metrics ?? {}).filter(([name, value]) => typeof value === "number" && !name.startsWith("run/"));
-  const best = all.filter(([name]) => /best|coverage|qd_score|score|fitness|solved/.test(name));
-  return [...best, ...all.filter((pair) => !best.includes(pair))].slice(0, 3);
+  return (row.headlines ?? []).map((name) => [name, row.metrics[name]]);
+}
+
+// The last picture; else a curve of the first of the metrics that say most.
+function face(row) {
+  if (row.picture) return h("img", { src: picture(row.id, row.picture, row.version), alt: "", loading: "lazy" });
+  if (row.spark?.length > 1) return spark(row.spark);
+  return h("span", {}, (row.system ?? "?").slice(0, 1).toUpperCase());
 }
 
 function keys(event, place) {

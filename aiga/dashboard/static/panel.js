@@ -17,7 +17,7 @@ export async function show(id, name, go) {
   const again = new Figures(id, { onindividual: go });
   const body = h("div", { class: "body" });
   const close = h("button", { type: "button", class: "plain", "aria-label": "Close (Esc)", onclick: () => go(null) }, "✕");
-  const title = h("h1", { tabindex: "-1" }, "Individual ", h("code", {}, name));
+  const title = h("h1", { tabindex: "-1" }, "Individual ", h("code", {}, short(name)));
   const sheet = h("aside", { class: "panel", role: "dialog", "aria-label": `Individual ${name}` },
     h("header", {}, title, copier(name), h("span", { class: "grow" }), close), body);
   place.replaceChildren(sheet);
@@ -37,6 +37,11 @@ export async function show(id, name, go) {
   } finally {
     wait.stop();
   }
+}
+
+// An identity is birth step and index; the name has both in one number.
+function short(name) {
+  return !/^\d+$/.test(name) ? name : `${BigInt(name) >> 32n}.${BigInt(name) & 0xffffffffn}`;
 }
 
 export function close() {
