@@ -66,7 +66,8 @@ class Process:
         self.line, theirs = socket.socketpair()
         watch, self._lifeline = os.pipe()
         program = (
-            "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN);"  # Ctrl-C belongs to the loop
+            "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN);"  # Ctrl-C belongs to the loop, and
+            "signal.signal(signal.SIGTERM, signal.SIG_IGN);"  # what a batch system sends to all processes
             f"sys.path[:] = {sys.path!r}; from aiga.runs.worker import serve; serve({theirs.fileno()}, {watch})"
         )
         try:

@@ -22,11 +22,11 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 import jax
 
-from aiga.core import trees
 from aiga.core.errors import BudgetExceeded, Stopped, UsageError
 from aiga.core.lifts import maybe
 from aiga.core.protocols import System
 from aiga.runs import catalogue
+from aiga.runs.checkpoints import Checkpoint, restore
 from aiga.runs.events import Failed, Stage
 from aiga.runs.outside import Asked, Outside
 from aiga.runs.pools import opened, reopened
@@ -56,16 +56,6 @@ class Limits(NamedTuple):
         by_steps = 0.0 if self.steps is None else steps / self.steps
         by_time = 0.0 if self.minutes is None else seconds / (60 * self.minutes)
         return max(by_steps, by_time)
-
-
-class Checkpoint(NamedTuple):
-    """Where a run continues."""
-
-    state: Any
-    step: int
-    seconds: float
-    problems: tuple[str, ...] = ()
-    """Why newer checkpoints could not be read."""
 
 
 def run(
@@ -168,7 +158,7 @@ def resume(
     """
     record = Run(directory)
     given = Limits(_positive("steps", steps), _positive("minutes", minutes))
-    limits = Limits(**record.manifest["limits"]) if given == Limits() else given
+    limits = _known(Limits, record, "limits") if given == Limits() else given
     module = catalogue.find(record.system)
     with reopened(record.manifest.get("pool", {}), pool, workers, address) as workforce:
         wanted = catalogue.resources(module.make)
@@ -195,33 +185,6 @@ def build(module: ModuleType, options: Mapping[str, Any], resources: Mapping[str
     wanted = catalogue.resources(module.make)
     provided = {name: value for name, value in (resources or {}).items() if name in wanted}
     return module.make(**{name: _tuples(value) for name, value in options.items()}, **provided)
-
-
-async def restore(record: Run, system: System) -> Checkpoint:
-    """The newest checkpoint that can be read and whose rows are there; the beginning, if none was written yet.
-
-    Raises:
-        UsageError: checkpoints were written and none can be used.
-    """
-    key = jax.random.key(record.manifest["seed"])
-    initial = await maybe(system.init(jax.random.fold_in(key, 0)))
-    problems = []
-    for name in ("checkpoint.npz", "checkpoint.previous.npz"):
-        if (record.directory / name).exists():
-            try:
-                state, note = trees.load(record.directory / name, initial)
-            except ValueError as error:
-                problems.append(str(error))
-                continue
-            if note["step"] <= record.saved:
-                return Checkpoint(state, note["step"], note["seconds"], tuple(problems))
-            problems.append(
-                f"checkpoint {record.directory / name} is of step {note['step']}, and run.sqlite has lost rows before "
-                "it (was it copied without its run.sqlite-wal?)."
-            )
-    if problems:
-        raise UsageError(f"{record.directory} cannot be continued: {' '.join(problems)}")
-    return Checkpoint(initial, 0, 0.0)
 
 
 def final_state(record: Run) -> Any:
@@ -360,9 +323,20 @@ def _asked(
     """What was asked of the world outside when the run began, with what is given in its place."""
     given = {name: value for name, value in budgets.items() if value is not None}
     gate = record.approve if approve is None else _gate(approve)
-    asked = Asked(**record.manifest.get("outside", {}))._replace(approve=gate, **given)
+    asked = _known(Asked, record, "outside")._replace(approve=gate, **given)
     asked.check(record.system, ("fm", "embedder", "sandbox", *wanted))
     return asked
+
+
+def _known(kind: Callable[..., T], record: Run, name: str) -> T:
+    """A part of the manifest, if this version knows all of its fields."""
+    try:
+        return kind(**record.manifest.get(name, {}))
+    except TypeError as error:
+        raise UsageError(
+            f"{record.directory}/run.json says of {name} what this version of aiga does not know ({error}): "
+            "upgrade with `pip install -U aiga`."
+        ) from error
 
 
 def _gate(approve: str) -> str:
