@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from html import escape
+from math import isnan
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from aiga.core.errors import require
-from aiga.runs.report import INK
+from aiga.runs.report import ACCENT, INK
 
 Points = Float[np.ndarray, "_ 2"]
+PALE = "#c6d0d8"
+"""The colour of what scored nothing; what is solved has the accent's."""
 
 
 class Shape(NamedTuple):
@@ -127,3 +130,11 @@ def disc(x: float, y: float, radius: float, flat: float = 1.0) -> Points:
     """The outline of a circle, or of an ellipse of `flat` times the height."""
     angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     return np.stack([x + radius * np.cos(angle), y + flat * radius * np.sin(angle)], axis=1)
+
+
+def shade(score: float, goal: float) -> str:
+    """From pale, zero and less or unknown, to the accent: solved."""
+    share = 0.0 if isnan(score) else min(max(score / goal, 0.0), 1.0)
+    ends = [np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) for colour in (PALE, ACCENT)]
+    mixed = (ends[0] + share * (ends[1] - ends[0])).round().astype(int)
+    return "#" + "".join(f"{part:02x}" for part in mixed)

@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from aiga.core.texts import visible
-from aiga.inspect.canvas import Shape, Words, disc, document, element
-from aiga.inspect.world_tree import shade
+from aiga.inspect.canvas import Shape, Words, disc, document, element, shade
 from aiga.runs.report import FAINT, INK
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 1080, 24, 44, 44, 40

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from aiga.envs.terrain import Terrain
-from aiga.inspect.canvas import Shape, Words, disc, document, element
+from aiga.inspect.canvas import Shape, Words, disc, document, element, shade
 from aiga.inspect.scenery import EARTH, profile
 from aiga.runs.report import ACCENT, FAINT, INK
 
@@ -20,7 +20,7 @@ CARDS = (40.0, 32.0, 26.0, 20.0, 16.0, 12.0, 9.0)
 """Heights of the worlds' profiles: the first with which the tree is not too tall."""
 NUMBERED = 16.0
 """From this height on there is room for a number."""
-PALE, FADED, AIR, FRAME = "#c6d0d8", "#eea285", "#eef3f6", "#e4e7eb"
+FADED, AIR, FRAME = "#eea285", "#eef3f6", "#e4e7eb"
 
 
 class World(NamedTuple):
@@ -123,14 +123,6 @@ def _lanes(ordered: Sequence[World], begins: Sequence[float], ends: Sequence[flo
 
 def _along(step: int, iterations: int) -> float:
     return LEFT + (WIDTH - LEFT - RIGHT) * step / max(iterations, 1)
-
-
-def shade(score: float, goal: float) -> str:
-    """From pale, zero and less or unknown, to the accent: solved."""
-    share = 0.0 if isnan(score) else min(max(score / goal, 0.0), 1.0)
-    ends = [np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) for colour in (PALE, ACCENT)]
-    mixed = (ends[0] + share * (ends[1] - ends[0])).round().astype(int)
-    return "#" + "".join(f"{part:02x}" for part in mixed)
 
 
 def _drawn(world: World, names: Mapping[int, int], place: Place, card: tuple[float, float], goal: float) -> str:

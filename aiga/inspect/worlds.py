@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from aiga.core.errors import require
 from aiga.inspect import walks
-from aiga.inspect.world_tree import PALE, Stop, World, numbers, tree
+from aiga.inspect.canvas import PALE
+from aiga.inspect.world_tree import Stop, World, numbers, tree
 from aiga.runs.report import ACCENT, INK, Figure, style, thinned
 
 
