@@ -129,7 +129,7 @@ def charted(found: History, division: Division | None, choices: Mapping[str, str
 
 def drawn(found: History, chart: Map) -> Any:
     """The figure: a layer for each measure, under one without colour that carries the names."""
-    graph = require("plotly.graph_objects", "dashboard")
+    graph = require("plotly.graph_objects", "report")
     last = len(found.moments) - 1
     styled, kind = _styled(found, chart), {"type": _kind(chart)}
     frames = [

@@ -92,7 +92,7 @@ def ancestors(run: Run, one: Individual) -> Figure:
     line = run.ancestors(one.id)[::-1]
     young = run.query("SELECT id, fitness FROM lineage WHERE parent = ? ORDER BY id LIMIT ?", one.id, CHILDREN)
     fitness = dict(_fitness(run, line))
-    graph = require("plotly.graph_objects", "dashboard")
+    graph = require("plotly.graph_objects", "report")
     figure = graph.Figure()
     born = [(identity, _number(value)) for identity, value in young]
     figure.add_scatter(**_points(born), mode="markers", marker={"color": FAINT, "size": 6}, name="children")

@@ -121,7 +121,7 @@ def branches(chart: Drawing) -> str:
 
 
 def _plotted(found: Tree, chart: Drawing, marked: list[int], height: str) -> Any:
-    graph = require("plotly.graph_objects", "dashboard")
+    graph = require("plotly.graph_objects", "report")
     figure, many = graph.Figure(), chart.rows.size
     figure.add_scattergl(**_births(found, chart, np.arange(many)), mode="markers", marker=_colours(found, chart))
     places = ancestry.rows_of(chart.rows, np.array(marked[-DRAWN:]))
