@@ -219,7 +219,7 @@ def _headlines(metrics: Mapping[str, Any]) -> list[str]:
     return sorted(numbers, key=lambda name: not TELLING.search(name))[:3]
 
 
-def _spark(run: Run, names: Sequence[str], steps: int) -> list[float]:
+def _spark(run: Run, names: Sequence[str], steps: int) -> Sequence[float]:
     """Values, from the first step to the last, of the first of the metrics that changes."""
     query = (
         "WITH RECURSIVE at(step) AS (SELECT 0 UNION ALL SELECT step + ? FROM at WHERE step + ? < ?) SELECT "
