@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aiga.core.errors import UsageError
-from aiga.runs.claims import claim, difference, markdown
+from aiga.runs.claims import claim, difference, markdown, measured
 
 WANDER = str(Path(__file__).parents[1] / "toys" / "wander.py")
 
@@ -22,6 +22,8 @@ def test_a_claim_that_is_true_holds_and_its_experiment_can_be_continued(tmp_path
     again = claim(WANDER, seeds=3, out=tmp_path / "claim")
     assert again.treatment[:2] == result.treatment, "finished runs are read, not repeated"
     assert len(again.treatment) == 3
+    told = measured(tmp_path / "claim")
+    assert told._replace(seconds=0.0) == again._replace(seconds=0.0), "its folder says the same, and runs nothing"
 
 
 def test_the_effect_is_positive_where_the_treatment_is_better():

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aiga.cli.main import main
 from aiga.core.errors import UsageError
 from aiga.runs.compare import compare
 from aiga.runs.loop import run
@@ -24,6 +25,16 @@ def test_a_report_holds_options_curves_lineage_and_the_systems_own_figures(finis
     for text in ("finished after 5 steps", "{&quot;scale&quot;: 2.0}", "walk/doubled", "Stepping stones", "a &amp; b"):
         assert text in page
     assert "no foundation model was used" in page
+
+
+def test_the_command_shows_all_views_of_a_run_in_their_order(finished, tmp_path, capsys):
+    path = tmp_path / "page.html"
+    assert main(["report", str(finished.directory), "--out", str(path)]) == 0
+    assert capsys.readouterr().out == f"{path}\n"
+    headings = re.findall(r"<h2>(.*?)</h2>", path.read_text())
+    assert headings[0].startswith("&lt;script&gt;"), "the system's own"
+    assert headings[-2:] == ["What was run", "Last values"]
+    assert headings.index("Curves") == 1
 
 
 def test_a_report_asks_nothing_of_the_network(finished):
