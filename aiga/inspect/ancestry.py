@@ -29,6 +29,23 @@ class Tree(NamedTuple):
     """-1: none."""
     alive: Bool[np.ndarray, " n"]
     """Neither replaced nor extinct."""
+    depth: Int[np.ndarray, " n"]
+    """First parents before it."""
+    founder: Int[np.ndarray, " n"]
+    """The row of the first of these, or its own."""
+
+    @classmethod
+    def of(
+        cls,
+        identities: Int[np.ndarray, " n"],
+        parents: Int[np.ndarray, " n"],
+        fitness: Float[np.ndarray, " n"],
+        cell: Int[np.ndarray, " n"],
+        alive: Bool[np.ndarray, " n"],
+    ) -> "Tree":
+        """The tree of births with these rising identities, and those of their first parents."""
+        parent = parent_rows(identities, parents)
+        return cls(identities, parent, fitness, cell, alive, *climbed(parent))
 
 
 class Measures(NamedTuple):
@@ -84,7 +101,7 @@ def tree(run: Run) -> Tree:
     for identities in gone:
         rows = rows_of(found["id"], identities)
         alive[rows[rows >= 0]] = False
-    return Tree(found["id"], parent_rows(found["id"], found["parent"]), found["fitness"], found["cell"], alive)
+    return Tree.of(found["id"], found["parent"], found["fitness"], found["cell"], alive)
 
 
 def rows_of(ids: Int[np.ndarray, " n"], wanted: Int[np.ndarray, " m"]) -> Int[np.ndarray, " m"]:
@@ -123,7 +140,7 @@ def living(parent: Int[np.ndarray, " n"], alive: Bool[np.ndarray, " n"]) -> Int[
 
 def measured(found: Tree) -> Measures:
     """The measures of a tree with at least one birth."""
-    (depth, founder), count = climbed(found.parent), living(found.parent, found.alive)
+    depth, count = found.depth, living(found.parent, found.alive)
     born = found.parent >= 0
     children = np.bincount(found.parent[born], minlength=born.size)
     parents, survivors = int((children > 0).sum()), np.flatnonzero(found.alive)
@@ -140,7 +157,7 @@ def measured(found: Tree) -> Measures:
         most_children=int(children.max()),
         prolific=int(children.argmax()) if parents else -1,
         alive=survivors.size,
-        lines=np.unique(founder[survivors]).size,
+        lines=np.unique(found.founder[survivors]).size,
         stones=int(((count > 0) & ~found.alive).sum()),
         ancestor=int(common[depth[common].argmax()]) if common.size else -1,
         longest=longest,
@@ -151,7 +168,7 @@ def measured(found: Tree) -> Measures:
 
 def lineages(found: Tree, most: int = LINEAGES) -> list[Lineage]:
     """The founders with most living descendants, themselves counted, most first."""
-    depth, founder = climbed(found.parent)
+    depth, founder = found.depth, found.founder
     births, alive = (np.bincount(founder[rows], minlength=founder.size) for rows in (slice(None), found.alive))
     best, deepest = _last_of(founder, found.fitness), _last_of(founder[found.alive], depth[found.alive])
     chosen = np.argsort(-alive, kind="stable")[:most]

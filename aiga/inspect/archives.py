@@ -18,6 +18,8 @@ from aiga.runs.record import Run
 
 MOMENTS, DRAWN = 40, 120_000
 """Of one figure, and how many cells they have together."""
+LATE = 20_000
+"""Births of which it is asked whether elites had been moved to other cells."""
 MEASURES = ("fitness", "age", "births")
 """Of an elite: fitness, and steps since its birth; and of a cell: how many births it has had."""
 COLOURS = ("Viridis", "Cividis", "Magma")
@@ -38,8 +40,6 @@ class History(NamedTuple):
     """NaN: nobody, or not known."""
     age: Float[np.ndarray, "t c"]
     births: Float[np.ndarray, "t c"]
-    moved: bool
-    """Whether elites changed their cells on the way, so that this is where they were born."""
 
 
 class Map(NamedTuple):
@@ -63,7 +63,7 @@ def present(run: Run) -> bool:
 
 def figures(run: Run, choices: Mapping[str, str] = {}) -> list[Figure]:
     """The archive of a run; choices: `x` and `y`, numbers of the dimensions that are the axes, from 1 on."""
-    lineage = run.lineage("id", "step", "fitness", "cell", "replaced")
+    lineage = run.lineage("id", "step", "fitness", "cell")
     rows = lineage["cell"] >= 0
     if not rows.any():
         return []
@@ -71,7 +71,7 @@ def figures(run: Run, choices: Mapping[str, str] = {}) -> list[Figure]:
     chart = charted(found, cells.division(run, int(found.cells[-1]) + 1), choices)
     held = int((found.holder[-1] >= 0).sum())
     caption = f"{held:,} elites after {rows.sum():,} births, at {len(found.moments)} moments. {chart.told}"
-    if found.moved:
+    if _moved(run):
         caption += " The archive was rearranged on the way: each elite is shown where it was born."
     return [Figure("The archive through time", caption, drawn(found, chart))]
 
@@ -101,7 +101,6 @@ def history(lineage: Mapping[str, np.ndarray], most: int = MOMENTS) -> History:
         np.where(held & np.isfinite(fitness[row]), fitness[row], np.nan),
         np.where(held, moments[:, None] - steps[row], np.nan),
         np.where(births > 0, births, np.nan),
-        _moved(ids, place, lineage["replaced"][order]),
     )
 
 
@@ -239,12 +238,11 @@ def _axes(dimensions: int, choices: Mapping[str, str]) -> tuple[int, int]:
     return chosen[0], chosen[1]
 
 
-def _moved(ids: Int[np.ndarray, " n"], place: Int[np.ndarray, " n"], replaced: Int[np.ndarray, " n"]) -> bool:
-    """Whether some birth replaced another elite than the last one born in its cell."""
-    order = np.argsort(place, kind="stable")
-    before = np.where(np.diff(place[order], prepend=-1) == 0, np.roll(ids[order], 1), -1)
-    said = replaced[order]
-    return bool(((said >= 0) & (said != before)).any())
+def _moved(run: Run) -> bool:
+    """Whether late births replaced elites that were born in other cells."""
+    late = f"SELECT cell, replaced FROM lineage WHERE replaced >= 0 ORDER BY id DESC LIMIT {LATE}"
+    moved = f"SELECT 1 FROM ({late}) late JOIN lineage ON lineage.id = late.replaced WHERE lineage.cell <> late.cell"
+    return bool(run.query(f"SELECT EXISTS ({moved})")[0][0])
 
 
 def _walls(chart: Map) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from aiga.core.errors import UsageError, require
 from aiga.inspect import ancestry, family
 from aiga.inspect.ancestry import Tree
 from aiga.inspect.family import Member
+from aiga.runs import report
 from aiga.runs.figures import ACCENT, FAINT, Figure, style
 from aiga.runs.record import Run
 
@@ -46,7 +47,9 @@ def figures(run: Run, choices: Mapping[str, str] = {}) -> list[Figure]:
     found = ancestry.tree(run)
     if not found.id.size:
         return []
-    return [drawn(found, choices), *ancestry.figures(run, found)]
+    best = _best(found)
+    stones = [] if best < 0 else [report.stones(found.id, found.fitness, np.array(line(found.parent, best)))]
+    return [drawn(found, choices), *stones, *ancestry.figures(run, found)]
 
 
 def drawn(found: Tree, choices: Mapping[str, str] = {}) -> Figure:
@@ -102,7 +105,7 @@ def laid_out(found: Tree, rows: Int[np.ndarray, " m"], marked: list[int], height
     members = [Member(place, of, place, "", 0.0) for place, of in enumerate(parent.tolist())]
     lanes = family.lines(members, set(ancestry.rows_of(rows, np.array(marked)).tolist()))
     x = np.array([lanes[place] for place in range(len(members))])
-    y = found.id[rows] >> 32 if height == "birth" else ancestry.climbed(found.parent)[0][rows]
+    y = found.id[rows] >> 32 if height == "birth" else found.depth[rows]
     return Drawing(rows, parent, x, y)
 
 
@@ -179,6 +182,11 @@ def _chosen(found: Tree, name: str) -> tuple[int, str]:
         if row < 0:
             raise UsageError(f"`name` is {name[:40]!r}, which is nobody's: names are identities of the lineage.")
         return row, "the chosen one"
-    if np.isfinite(found.fitness).any():
-        return int(np.nanargmax(np.where(np.isfinite(found.fitness), found.fitness, np.nan))), "the best"
-    return found.id.size - 1, "the last"
+    best = _best(found)
+    return (best, "the best") if best >= 0 else (found.id.size - 1, "the last")
+
+
+def _best(found: Tree) -> int:
+    """The row of the highest fitness, the first of equals; -1: none is known."""
+    known = np.where(np.isfinite(found.fitness), found.fitness, -np.inf)
+    return int(known.argmax()) if np.isfinite(known).any() else -1

@@ -81,11 +81,6 @@ def _has_curves(run: Run) -> bool:
     return any(name not in curves.CLOCK for name in run.changing())
 
 
-def _lineage(run: Run, choices: Choices) -> list[Figure]:
-    shown = lineages.figures(run, choices)
-    return [*shown[:1], *(report.stepping_stones(run) if shown else []), *shown[1:]]
-
-
 def _gallery(run: Run, choices: Choices) -> list[Figure]:
     del choices
     return [Figure(path.stem.replace("_", " "), "", path) for path in _pictures(run)]
@@ -116,7 +111,7 @@ VIEWS: Mapping[str, View] = {
     "curves": View("Curves", _curves, _has_curves),
     "archive": View("Archive", archives.figures, archives.present),
     "cloud": View("Cloud", clouds.figures, clouds.present),
-    "lineage": View("Lineage", _lineage, lineages.present),
+    "lineage": View("Lineage", lineages.figures, lineages.present),
     "gallery": View("Gallery", _gallery, _has_gallery),
     "models": View("Models", _models, _has_models),
 }

@@ -69,40 +69,32 @@ def save(document: Document, format: str, path: Path) -> Path:
 
 def stepping_stones(run: Run) -> list[Figure]:
     """The births of the run, and the line of ancestors of the best."""
-    lineage = run.lineage("id", "step", "fitness")
+    lineage = run.lineage("id", "fitness")
     known = np.where(np.isfinite(lineage["fitness"]), lineage["fitness"], -np.inf)
     if not np.isfinite(known).any():
         return []
     best = int(lineage["id"][known.argmax()])
-    line = np.array(run.ancestors(best)[::-1])
-    rows = np.searchsorted(lineage["id"], line)
-    sample = np.unique(np.linspace(0, lineage["id"].size - 1, 20_000).astype(int))
+    return [stones(lineage["id"], known, np.searchsorted(lineage["id"], run.ancestors(best)[::-1]))]
+
+
+def stones(identities: np.ndarray, fitness: np.ndarray, line: np.ndarray) -> Figure:
+    """Births by step and fitness, with the line of the best: its rows, from the first ancestor on."""
     graph = require("plotly.graph_objects", "report")
-    points = {
-        "x": lineage["step"][sample],
-        "y": lineage["fitness"][sample],
-        "customdata": _names(lineage["id"][sample]),
-    }
+    sample = np.unique(np.linspace(0, identities.size - 1, 20_000).astype(int))
     figure = graph.Figure()
-    figure.add_scattergl(**points, mode="markers", marker={"size": 4, "color": FAINT, "opacity": 0.5}, name="births")
-    figure.add_scatter(
-        x=lineage["step"][rows],
-        y=lineage["fitness"][rows],
-        customdata=_names(line),
-        mode="lines+markers",
-        line={"color": ACCENT},
-        name="ancestors of the best",
-    )
-    style(figure, height=380, xaxis_title="step", yaxis_title="fitness")
+    grey, steps = {"size": 4, "color": FAINT, "opacity": 0.5}, identities >> 32
+    for rows, name, look in (
+        (sample, "births", {"mode": "markers", "marker": grey}),
+        (line, "ancestors of the best", {"mode": "lines+markers", "line": {"color": ACCENT}}),
+    ):
+        names = identities[rows].astype(str).tolist()
+        figure.add_scattergl(x=steps[rows], y=fitness[rows], customdata=names, name=name, **look)
+    style(figure, height=380, xaxis_title="step of birth", yaxis_title="fitness")
     caption = (
-        f"{lineage['id'].size:,} candidates entered the archive; the best of them stands at the end of a line of "
+        f"{identities.size:,} candidates entered the archive; the best of them stands at the end of a line of "
         f"{len(line):,} stepping stones."
     )
-    return [Figure("Stepping stones", caption, figure)]
-
-
-def _names(identities: np.ndarray) -> list[str]:
-    return identities.astype(str).tolist()
+    return Figure("Stepping stones", caption, figure)
 
 
 def conversations(run: Run) -> list[Figure]:

@@ -26,13 +26,8 @@ def small_run(directory: Path) -> Run:
 
 def of(parents: list[int], alive: list[bool] | None = None, cells: list[int] | None = None) -> Tree:
     n = len(parents)
-    return Tree(
-        np.arange(n) << 32,
-        np.array(parents, int),
-        np.arange(n, dtype=float),
-        np.array(cells or [-1] * n),
-        np.array(alive or [True] * n, bool),
-    )
+    lives = np.array(alive or [True] * n, bool)
+    return Tree.of(np.arange(n), np.array(parents, int), np.arange(n, dtype=float), np.array(cells or [-1] * n), lives)
 
 
 def test_a_tree_of_six_has_the_measures_that_one_counts_by_hand():
