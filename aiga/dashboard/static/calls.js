@@ -14,10 +14,12 @@ export class Calls {
     this.list = h("div", { class: "calls" });
     this.place = h("section", { class: "card wide" }, h("h2", {}, "Every call"),
       h("div", { class: "tools" }, this.search, this.outcome, this.count, h("span", { class: "grow" }), this.before, this.after), this.list);
-    this.search.addEventListener("input", () => {
-      clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.seek(), 250);
-    });
+    for (const kind of ["input", "search"]) {
+      this.search.addEventListener(kind, () => {
+        clearTimeout(this.timer);
+        this.timer = setTimeout(() => this.seek(), 250);
+      });
+    }
     this.outcome.addEventListener("change", () => this.seek());
     this.refresh();
   }

@@ -1,10 +1,13 @@
 // What can be chosen about a view.  A choice stands in the address, so that a link shows what its sender saw.
 import { h } from "./dom.js";
 
-const CLOCKS = { "": "step", seconds: "seconds", evaluations: "evaluations" };
+const CLOCKS = { "": "against step", seconds: "against seconds", evaluations: "against evaluations" };
 
 export function tools(view, choices, told, choose) {
-  return view === "curves" ? curves(choices, Object.entries(told.metrics ?? {}), choose) : [];
+  if (view === "curves") return curves(choices, Object.entries(told.metrics ?? {}), choose);
+  if (view === "lineage") return [select("What is up", { "": "by step of birth", generation: "by generation" }, choices.y, (y) => choose({ y })), marked(choices, choose)].filter(Boolean);
+  if (view === "archive" || view === "cloud") return [axes(choices, choose)];
+  return [];
 }
 
 export function curves(choices, metrics, choose) {
@@ -31,9 +34,28 @@ function picker(names, chosen, choose) {
 }
 
 function axis(choices, choose) {
-  const select = h("select", { "aria-label": "Horizontal axis" }, Object.entries(CLOCKS).map(([value, label]) => h("option", { value, selected: (choices.x ?? "") === value }, `against ${label}`)));
-  select.addEventListener("change", () => choose({ x: select.value || null }));
-  return select;
+  return select("Horizontal axis", CLOCKS, choices.x, (x) => choose({ x }));
+}
+
+function select(label, options, chosen, choose) {
+  const made = h("select", { "aria-label": label }, Object.entries(options).map(([value, text]) => h("option", { value, selected: (chosen ?? "") === value }, text)));
+  made.addEventListener("change", () => choose(made.value || null));
+  return made;
+}
+
+// Behaviour may have more dimensions than a picture.
+function axes(choices, choose) {
+  const field = h("input", { type: "text", class: "axes", placeholder: "1, 2", value: choices.x || choices.y ? `${choices.x ?? 1}, ${choices.y ?? 2}` : "", spellcheck: "false" });
+  field.addEventListener("change", () => {
+    const [x, y] = field.value.split(",").map((part) => part.trim());
+    choose({ x: x || null, y: y || null });
+  });
+  return h("label", { class: "field", title: "Two dimensions of behaviour, by number" }, "axes", field);
+}
+
+function marked(choices, choose) {
+  if (!choices.name) return null;
+  return h("button", { type: "button", class: "chip", title: "Mark the line of the best again", onclick: () => choose({ name: null }) }, `line of ${choices.name} ✕`);
 }
 
 function toggle(label, letter, log, choose) {

@@ -86,7 +86,7 @@ export class Figures {
 function table(figure, onindividual) {
   if (!figure.rows.length) return h("p", { class: "none" }, "nothing");
   const body = h("tbody");
-  const all = figure.rows.map((row) => () => h("tr", {}, row.map((cell, i) => h("td", {}, linked(cell, figure.columns[i], onindividual)))));
+  const all = figure.rows.map((row) => () => h("tr", {}, row.map((cell, i) => h("td", {}, linked(cell, figure.columns[i], row, onindividual)))));
   body.append(...all.slice(0, LONG).map((make) => make()));
   const head = h("thead", {}, h("tr", {}, figure.columns.map((column) => h("th", { scope: "col" }, column))));
   const made = h("div", { class: "scroll" }, h("table", {}, head, body));
@@ -100,10 +100,27 @@ function table(figure, onindividual) {
   return h("div", {}, made, more, left);
 }
 
-// A cell that names an individual opens it.
-function linked(cell, column, onindividual) {
-  const name = /individual|name|parent|ancestor|elite|^id$/i.test(column) && onindividual ? individual(cell) : null;
-  return name ? h("button", { type: "button", class: "link", onclick: () => onindividual(name) }, cell) : cell;
+// Individuals that a cell names, as 12.3 (birth step and index), by their number or c4.5, open when they are clicked.
+const NAMED = /\bc\d{1,12}\.\d{1,12}\b|\b\d{1,10}\.\d{1,10}\b|\b\d{10,19}\b/g;
+const NAMING = /^(individuals?|names?|parents?|children|ancestors?|elites?|founders?|replaced|best|longest living line)$/i;
+
+function linked(cell, column, row, onindividual) {
+  const fact = row[0] !== cell ? row[0] : "";
+  if (!onindividual || !(NAMING.test(column) || NAMING.test(fact) || /\(\d+\.\d+\)$/.test(cell))) return cell;
+  const parts = [];
+  let end = 0;
+  for (const match of cell.matchAll(NAMED)) {
+    const name = whole(match[0]);
+    if (!name || (cell.endsWith(")") && !NAMING.test(column) && !NAMING.test(fact) && cell[match.index - 1] !== "(")) continue;
+    parts.push(cell.slice(end, match.index), h("button", { type: "button", class: "link", onclick: () => onindividual(name) }, match[0]));
+    end = match.index + match[0].length;
+  }
+  return [...parts, cell.slice(end)];
+}
+
+function whole(text) {
+  const pair = /^(\d+)\.(\d+)$/.exec(text);
+  return pair ? individual(String((BigInt(pair[1]) << 32n) | BigInt(pair[2]))) : individual(text);
 }
 
 export function enlarge(address, title) {

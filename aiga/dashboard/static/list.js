@@ -42,11 +42,13 @@ export function show(main) {
     due = 0;
     update();
   }));
-  filter.addEventListener("input", () => {
-    chosen.text = filter.value;
-    chosen.shown = BATCH;
-    soon();
-  });
+  for (const kind of ["input", "search"]) {
+    filter.addEventListener(kind, () => {
+      chosen.text = filter.value;
+      chosen.shown = BATCH;
+      soon();
+    });
+  }
   sort.addEventListener("change", () => {
     chosen.sort = sort.value;
     update();

@@ -5,6 +5,7 @@ import { facts } from "./live.js";
 const CONFIG = { displaylogo: false, responsive: true, showLink: false, plotlyServerURL: "", modeBarButtonsToRemove: ["lasso2d", "select2d"] };
 const NAME = /^(\d{1,19}|c\d{1,12}\.\d{1,12})$/;
 const NARROWEST = 230;  // pixels of a panel
+const WIDE = 560;  // of a figure with several rows of buttons
 const LARGE = new Set(["x", "y", "z", "text", "customdata", "ids", "hovertext", "labels", "parents", "bdata", "colorscale"]);
 const NIGHT = new Map([
   ["white", "#12161b"], ["#fff", "#12161b"], ["#ffffff", "#12161b"], ["black", "#e4e7eb"], ["#000", "#e4e7eb"],
@@ -118,7 +119,7 @@ function dressed(figure, templates, width) {
   delete layout.width;
   if (night) for (const part of ["updatemenus", "sliders"]) layout[part]?.forEach(atNight);
   drawn.layout = layout;
-  const narrowest = columns(layout) * NARROWEST;
+  const narrowest = Math.max(columns(layout) * NARROWEST, (layout.updatemenus ?? []).length > 1 ? WIDE : 0);
   drawn.narrowest = narrowest > width ? `${narrowest}px` : "";
   return drawn;
 }
@@ -126,7 +127,7 @@ function dressed(figure, templates, width) {
 function atNight(control) {
   control.bgcolor ??= "#1f2933";
   control.bordercolor ??= "#52606d";
-  if ("buttons" in control) control.font = { ...control.font, color: "#d9480f" };
+  if ("buttons" in control) control.font = { ...control.font, color: "#ff922b" };
 }
 
 // How many panels stand beside each other.
