@@ -160,7 +160,8 @@ def _panels(grouped: Grouped, names: Sequence[str], x: str, log: tuple[bool, boo
     subplots = require("plotly.subplots", "report")
     figure = subplots.make_subplots(rows, columns, subplot_titles=names, vertical_spacing=0.35 / rows)
     several = len(grouped) > 1
-    top = 60 if several else 40
+    letters = sum(len(label) + 16 for label in grouped)
+    top = 40 + 20 * -(-letters // 80) if several else 40  # the legend is above; on paper 80 letters fit in a line
     for i, name in enumerate(names):
         place = {"row": i // columns + 1, "col": i % columns + 1}
         for j, (label, members) in enumerate(grouped.items()):

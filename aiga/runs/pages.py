@@ -86,7 +86,7 @@ def _section(figure: Figure, number: int, kind: Kind, fits: bool) -> str:
 
 def _slim(rows: Sequence[Mapping[str, Any]]) -> bool:
     """Whether two columns of a table fit on a sheet of paper."""
-    return len(rows) > 8 and all(sum(len(str(value)) for value in row.values()) < 50 for row in rows)
+    return len(rows) > 8 and all(len(row) < 3 and sum(map(len, map(str, row.values()))) < 50 for row in rows)
 
 
 def _content(figure: Figure, number: int, kind: Kind, fits: bool) -> str:

@@ -4,7 +4,8 @@ const printed = root.classList.contains("print");
 const pictured = root.classList.contains("pictures");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const shared = JSON.parse(document.getElementById("shared").textContent);
-const tallest = 900;
+const tallest = 880; // what a sheet holds below a heading; the first also holds the title
+const first = 770;
 const narrow = 560;
 const below = { orientation: "h", x: 0, xanchor: "left", y: -0.25, yanchor: "top" };
 
@@ -17,7 +18,8 @@ function specification(place) {
   if (printed) {
     delete figure.layout.sliders;
     delete figure.layout.updatemenus;
-    figure.layout.height = Math.min(figure.layout.height || 450, tallest);
+    const room = place.closest("section").previousElementSibling.tagName === "P" ? first : tallest;
+    figure.layout.height = Math.min(figure.layout.height || 450, room);
     figure.layout.width = Math.min(figure.layout.width || place.clientWidth, place.clientWidth);
   }
   return figure;
