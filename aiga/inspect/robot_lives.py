@@ -1,5 +1,6 @@
 """The lives of robots again: where they went, and whether they did what the run recorded of them."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from aiga.inspect.clouds import Member
 from aiga.inspect.vine import Individual, compared, words
 from aiga.runs.record import Run
 from aiga.runs.report import ACCENT, FAINT, INK, Figure, style
+from aiga.strategies.openai_es import OpenAIES
 
 
 class Life(NamedTuple):
@@ -30,32 +32,39 @@ class Life(NamedTuple):
 
 def again(system: Any, run: Run, individual: Individual) -> list[Figure]:
     """The episode of a candidate of a `MEES`, or those by which an elite was judged, and what became of them."""
+    walls = getattr(system.evaluate.env, "walls", ())
     if individual.member is not None:
-        cloud, row = individual.member.cloud, individual.member.row
-        life = live(system, individual.member)
-        recorded, others = (cloud.fitness[row], cloud.behaviour[row]), cloud.behaviour
-    else:
-        grid: Grid = run.state.map
-        row = individual.row(grid.identity)
-        life = judged(system, run, individual)
-        kept = np.asarray(grid.occupied)
-        recorded, others = (grid.fitness[row], grid.descriptor[row]), np.asarray(grid.descriptor)[kept]
-    others = others if system.names == ("x", "y") else None
-    return [figure(individual.name, life, recorded, others, getattr(system.evaluate.env, "walls", ()))]
+        context = individual.member.cloud.context
+        seen = system.normaliser.of_numbers(jnp.asarray(context)) if system.normaliser else None
+        trace = partial(system.evaluate.trace, normaliser=seen)
+        return [candidate(individual.member, system.strategy, system.block, trace, walls)]
+    grid: Grid = run.state.map
+    row, life = individual.row(grid.identity), judged(system, run, individual)
+    others = np.asarray(grid.descriptor)[np.asarray(grid.occupied)] if system.names == ("x", "y") else None
+    return [figure(individual.name, life, (grid.fitness[row], grid.descriptor[row]), others, walls)]
 
 
-def live(system: Any, member: Member) -> Life:
+def candidate(
+    member: Member, strategy: OpenAIES, block: int | None, trace: Callable[..., Any], walls: Any = ()
+) -> Figure:
+    """The episode of a pseudo-offspring of an evolution strategy; `trace` as of a `Robot`."""
+    cloud, row = member.cloud, member.row
+    others = cloud.behaviour if cloud.names == ("x", "y") else None
+    return figure(
+        member.name, live(member, strategy, block, trace), (cloud.fitness[row], cloud.behaviour[row]), others, walls
+    )
+
+
+def live(member: Member, strategy: OpenAIES, block: int | None, trace: Callable[..., Any]) -> Life:
     """The episode of a candidate, in the batch in which it was evaluated."""
     cloud = member.cloud
     assert cloud.genome is not None
-    strategy = replace(system.strategy, sigma=jnp.asarray(cloud.sigma, jnp.float32), sigma_decay=1.0)
+    strategy = replace(strategy, sigma=jnp.asarray(cloud.sigma, jnp.float32), sigma_decay=1.0)
     key, noise = jax.random.wrap_key_data(jnp.asarray(cloud.key)), jnp.asarray(cloud.noise, jnp.int32)
-    key, genomes, row = strategy.again(key, jnp.asarray(cloud.genome), noise, jnp.asarray(member.row), system.block)
-    seen = system.normaliser.of_numbers(jnp.asarray(cloud.context)) if system.normaliser else None
-    evaluation, path = system.evaluate.trace(key, genomes, row[None], seen)
-    return Life(
-        np.asarray(path).swapaxes(0, 1), np.asarray(evaluation.fitness)[row], np.asarray(evaluation.descriptor)[row]
-    )
+    key, genomes, row = strategy.again(key, jnp.asarray(cloud.genome), noise, jnp.asarray(member.row), block)
+    evaluation, path = trace(key, genomes, row[None])
+    fitness, behaviour = np.asarray(evaluation.fitness)[row], np.asarray(evaluation.descriptor)[row]
+    return Life(np.asarray(path).swapaxes(0, 1), fitness, behaviour)
 
 
 def judged(system: Any, run: Run, individual: Individual) -> Life:

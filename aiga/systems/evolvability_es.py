@@ -17,7 +17,7 @@ A relative, Katona, Franks & Walker (2021), "Quality Evolvability ES", https://a
 of the front in non-dominated sorting by fitness and |b_i - mean b|^2.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -25,19 +25,21 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from aiga.core.errors import UsageError, require
 from aiga.core.lifts import Scanned
 from aiga.core.protocols import Env, Evaluation, Info, Key, Transition
-from aiga.core.trees import Layout
+from aiga.core.trees import Layout, take
 from aiga.envs.brax import Brax, BraxState
 from aiga.envs.stepper import Stepper, Stepping
-from aiga.learners.episodes import play
+from aiga.inspect import robot_lives
+from aiga.inspect.vine import Individual
+from aiga.learners.episodes import Played, play, trace
 from aiga.nn.mlp import MLP, mlp, tanh
 from aiga.nn.normaliser import Normaliser
 from aiga.runs.claims import Claim
-from aiga.runs.events import Born
+from aiga.runs.events import Born, Cloud
 from aiga.runs.record import Run
 from aiga.runs.report import Figure, style
 from aiga.selection import nsga2
@@ -98,13 +100,33 @@ class Locomotion(eqx.Module):
         return mlp(key, (self.features, *self.hidden, self.actions), tanh, last=tanh)
 
     def __call__(self, key: Key, genomes: MLP, seen: Normaliser) -> Evaluation:
-        def act(key: Key, network: MLP, observation: Array, memory: PyTree) -> tuple[Array, PyTree]:
-            del key
-            return network(seen.apply(observation)), memory
+        act = partial(acted, seen)
+        return self._judged(play(key, self.env, self.params, act, genomes, self.steps, watch=observed))
 
-        played = play(key, self.env, self.params, act, genomes, self.steps, watch=observed)
+    @eqx.filter_jit
+    def trace(
+        self, key: Key, genomes: MLP, rows: Int[Array, " m"], seen: Normaliser
+    ) -> tuple[Evaluation, Float[Array, "t m d"]]:
+        """What a call gives, and where some of the bodies were, at first and after every step."""
+
+        def look(state: PyTree) -> Float[Array, "m d"]:
+            return jax.vmap(self.place)(take(state, rows))
+
+        act = partial(acted, seen)
+        played, path = trace(key, self.env, self.params, act, genomes, self.steps, look=look, watch=observed)
+        return self._judged(played), path
+
+    def _judged(self, played: Played) -> Evaluation:
         behaviour = jax.vmap(self.place)(played.state)
         return Evaluation(jnp.linalg.norm(behaviour, axis=1), behaviour, played.watched)
+
+
+def acted(
+    seen: Normaliser, key: Key, network: MLP, observation: Array, memory: PyTree
+) -> tuple[Float[Array, " a"], PyTree]:
+    """The network's answer to what is observed, normalised."""
+    del key
+    return network(seen.apply(observation)), memory
 
 
 def observed(after: Transition) -> Seen:
@@ -140,6 +162,8 @@ class EvolvabilityES(eqx.Module):
     operator: str = eqx.field(static=True)
     block: int | None = eqx.field(static=True)
     """Pairs whose genomes are in memory together; None: as many as fit in a core's cache."""
+    clouds: int = eqx.field(static=True, default=1)
+    """Generations from one recorded cloud to the next; 0: none is recorded."""
 
     def init(self, key: Key) -> Evolving:
         return Evolving(self.es.init(key), Normaliser.none((self.world.features,)))
@@ -153,7 +177,12 @@ class EvolvabilityES(eqx.Module):
         spread = jnp.sqrt(jnp.nanvar(behaviour, axis=0).sum())
         best = jnp.nanmax(behaviour @ jnp.asarray(directions(behaviour.shape[1])).T, axis=0)
         metrics = {"evolvability/spread": spread, "evolvability/best_offspring": best.mean()}
-        return Evolving(es, seen), {**info, **metrics, "born": Born(operator=self.operator, **fields)}
+        info = {**info, **metrics, "born": Born(operator=self.operator, **fields)}
+        if self.clouds:
+            cloud = self.es.cloud(key, state.es, candidates, evaluation)
+            cloud |= {"context": state.seen.numbers[None], "kept": state.es.generation[None] % self.clouds == 0}
+            info["cloud"] = Cloud(**cloud, names=("x", "y") if behaviour.shape[1] == 2 else ())
+        return Evolving(es, seen), info
 
     @eqx.filter_jit
     def cloud(self, key: Key, state: Evolving, generations: int = 4) -> Float[Array, "n d"]:
@@ -232,6 +261,7 @@ def make(
     adaptation_rate: float = 0.05,
     block: int = 0,
     fuse: int = 50,
+    clouds: int = 1,
 ) -> Examined:
     """Evolve parameters whose perturbations behave in diverse ways.
 
@@ -254,6 +284,7 @@ def make(
         adaptation_rate: Learning rate of such a step.
         block: Pairs evaluated at once, a divisor of both numbers of pairs; 0: as many as fit in a core's cache.
         fuse: Generations in a step of the run.
+        clouds: Record the perturbations of every so many generations; 0: of none.
     """
     if block and (pairs % block or adaptation_pairs % block):
         raise UsageError(f"--block is {block}: give a divisor of {pairs} and of {adaptation_pairs} pairs, or 0.")
@@ -266,7 +297,7 @@ def make(
     parts = NoiseTable.make(), Layout.of(body.build(jax.random.key(0))), body.build
     es = OpenAIES(*parts, pairs, sigma, learning_rate, l2, divide=True, optimiser=optimiser, shape=shape)
     adapting = OpenAIES(*parts, adaptation_pairs, sigma, adaptation_rate, 0.0)
-    search = EvolvabilityES(es, body, objective, block or None)
+    search = EvolvabilityES(es, body, objective, block or None, clouds)
     tasks = directions(1 if world in ("interference", "halfcheetah") else 2)
     return Examined(Scanned(search, fuse), search, adapting, adaptation, jnp.asarray(tasks))
 
@@ -348,6 +379,17 @@ def figures(run: Run) -> list[Figure]:
     style(content, height=560, width=640, xaxis_title="behaviour 1", yaxis_title="behaviour 2")
     said = f"Where {len(cloud)} fresh perturbations of the mean end; spread {spread:.3g}."
     return [Figure("Perturbations", said, content)]
+
+
+def replay(run: Run, individual: Individual) -> Iterable[Figure]:
+    """The episode of a perturbation again."""
+    search = make(**run.options).search
+    body, seen = search.world, Normaliser.none((search.world.features,))
+    if individual.member is None or isinstance(body, Interference):
+        raise UsageError("of Evolvability ES, what can be run again are perturbations of a body: give one like c12.3.")
+    known = seen.of_numbers(jnp.asarray(individual.member.cloud.context))
+    trace = partial(body.trace, seen=known)
+    return [robot_lives.candidate(individual.member, search.es, search.block, trace)]
 
 
 if __name__ == "__main__":
