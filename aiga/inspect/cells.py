@@ -62,7 +62,7 @@ def division(run: Run, cells: int) -> Division | None:
 
 
 def _divisions(path: Path) -> list[Division]:
-    with np.load(path, allow_pickle=False) as file:
+    with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
         note = json.loads(str(file[""]))["note"]
         small = [name for name in file.files if file.zip.getinfo(f"{name}.npy").file_size <= LARGEST]
         found: list[Division] = [_box(grid) for grid in note.get("grids", {}).values()]
