@@ -1,6 +1,6 @@
 """Figures with as many points as an eye can tell apart, so that a page of them opens at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,10 @@ from aiga.runs.figures import Figure, drawable
 
 MOST = 20_000
 """Points of one cloud."""
-FRAMES = 40
-"""Of a figure that plays."""
+FRAMES = (10, 40)
+"""The fewest and the most of a figure that plays."""
+PLAYED = 3_000_000
+"""Letters of JSON that its frames may take, if there are not too few."""
 
 
 def lightened(figure: Figure) -> Figure:
@@ -19,7 +21,8 @@ def lightened(figure: Figure) -> Figure:
         return figure
     clouds = [trace for trace in figure.content.data if _cloud(trace) and len(trace.x) > MOST]
     frames = figure.content.frames or ()
-    if not clouds and len(frames) <= FRAMES:
+    most = _frames(frames)
+    if not clouds and len(frames) <= most:
         return figure
     content = type(figure.content)(figure.content)
     told = []
@@ -27,9 +30,9 @@ def lightened(figure: Figure) -> Figure:
         if _cloud(trace) and len(trace.x) > MOST:
             told.append(f"{MOST:,} of {len(trace.x):,} points are shown")
             trace.update(_sampled(trace.to_plotly_json(), len(trace.x)))
-    if len(frames) > FRAMES:
-        told.append(f"{FRAMES} of {len(frames):,} moments are shown")
-        _fewer(content)
+    if len(frames) > most:
+        told.append(f"{most} of {len(frames):,} moments are shown")
+        _fewer(content, most)
     caption = f"{figure.caption} ({'; '.join(dict.fromkeys(told))}, evenly chosen.)".strip()
     return figure._replace(caption=caption, content=content)
 
@@ -49,9 +52,15 @@ def _sampled(value: Any, length: int) -> Any:
     return value
 
 
-def _fewer(content: Any) -> None:
+def _frames(frames: Sequence[Any]) -> int:
+    """How many frames are kept."""
+    fewest, most = FRAMES
+    return max(fewest, min(most, PLAYED // len(frames[-1].to_json()))) if len(frames) > fewest else most
+
+
+def _fewer(content: Any, most: int) -> None:
     """Leave some frames, the first and the last among them, and the steps of sliders that lead to them."""
-    rows = _rows(len(content.frames), FRAMES)
+    rows = _rows(len(content.frames), most)
     content.frames = [content.frames[row] for row in rows]
     for slider in content.layout.sliders or ():
         if slider.steps and len(slider.steps) > rows[-1]:

@@ -143,6 +143,10 @@ def _data(content: Any) -> str:
     """A figure as JSON that no script element can end."""
     figure = json.loads(content.to_json())
     figure["layout"].pop("template", None)  # all figures of a page share one
+    if "customdata" not in str([trace.get("hovertemplate") for trace in figure["data"]]):
+        frames = [trace for frame in figure.get("frames") or () for trace in frame.get("data") or ()]
+        for trace in [*figure["data"], *frames]:
+            trace.pop("customdata", None)  # names for a click, which a page does not answer
     return _inert(figure)
 
 

@@ -66,9 +66,16 @@ def test_large_clouds_and_many_moments_are_thinned_and_the_caption_says_so():
     cloud, line = slim.content.data
     assert len(cloud.x) == len(cloud.marker.size) == MOST
     assert (cloud.x[0], cloud.x[-1], len(line.x)) == (0, n - 1, n)
-    assert [frame.name for frame in slim.content.frames][:: FRAMES - 1] == ["0", "99"]
-    assert [step.label for step in slim.content.layout.sliders[0].steps][:: FRAMES - 1] == ["0", "99"]
+    assert [frame.name for frame in slim.content.frames][:: FRAMES[1] - 1] == ["0", "99"]
+    assert [step.label for step in slim.content.layout.sliders[0].steps][:: FRAMES[1] - 1] == ["0", "99"]
     assert len(content.data[0].x) == n, "the figure itself is as it was"
+
+
+def test_names_that_only_a_click_needs_are_left_out_of_a_page():
+    points = {"x": [0], "y": [0], "customdata": ["1311768467"]}
+    moved = [graph.Frame(data=[graph.Scatter(points)])]
+    assert "1311768467" not in said(Figure("", "", graph.Figure(graph.Scatter(points), frames=moved)))
+    assert "1311768467" in said(Figure("", "", graph.Figure(graph.Scatter(points, hovertemplate="%{customdata}"))))
 
 
 def test_long_tables_are_cut_and_too_many_pictures_named(film, monkeypatch):
