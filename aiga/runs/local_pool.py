@@ -12,6 +12,7 @@ from multiprocessing.spawn import get_preparation_data
 from pathlib import Path
 from typing import Any, Literal
 
+from aiga.runs.pools import Seconds
 from aiga.runs.worker import HEADER, MARK, frame
 from aiga.runs.workforce import Workforce
 
@@ -108,7 +109,7 @@ class Process:
     def dismiss(self) -> None:
         self.line.close()
 
-    def bury(self, patience: float) -> int | None:
+    def bury(self, patience: Seconds) -> int | None:
         self.line.close()
         try:
             exitcode = self.process.wait(patience)

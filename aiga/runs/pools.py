@@ -22,6 +22,7 @@ from aiga.core.errors import UsageError
 from aiga.runs.worker import raisable
 
 T = TypeVar("T")
+Seconds = float | int
 Chunk = int | Literal["auto"]
 """How many tasks a worker is given at a time; `auto`: as many as are done in a hundredth of a second, as measured."""
 KINDS = ("local", "ray", "threads")
@@ -59,7 +60,7 @@ class AnyPool(Protocol):
     workers: int
 
     def submit(
-        self, fn: Callable[..., T], *args: Any, timeout: float | None = None, chunk: Chunk = 1
+        self, fn: Callable[..., T], *args: Any, timeout: Seconds | None = None, chunk: Chunk = 1
     ) -> asyncio.Future[T]: ...
 
     def map(
@@ -69,7 +70,7 @@ class AnyPool(Protocol):
         *,
         in_flight: int | None = None,
         ordered: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         chunk: Chunk = "auto",
     ) -> AsyncIterator[T]: ...
 
@@ -117,7 +118,7 @@ class Serial:
     workers = 1
 
     def submit(
-        self, fn: Callable[..., T], *args: Any, timeout: float | None = None, chunk: Chunk = 1
+        self, fn: Callable[..., T], *args: Any, timeout: Seconds | None = None, chunk: Chunk = 1
     ) -> asyncio.Future[T]:
         del chunk  # there is nobody to give it to
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -140,7 +141,7 @@ class Serial:
         *,
         in_flight: int | None = None,
         ordered: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         chunk: Chunk = "auto",
     ) -> AsyncIterator[T]:
         """Results of `fn(item)`; see `Workforce.map`."""

@@ -1,12 +1,14 @@
 """Workers on a Ray cluster: one that is running, or one started on this machine for the time of the pool."""
 
 import asyncio
+import math
 import os
 import pickle
 import secrets
 import sys
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import current_process
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -14,13 +16,26 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from aiga.core.errors import UsageError, require
 from aiga.runs.local_pool import SINGLE_THREADED, cores
 from aiga.runs.parcels import Parcels
-from aiga.runs.pools import Chunk
+from aiga.runs.pools import Chunk, Seconds
 from aiga.runs.ray_worker import Actor, Setup
 from aiga.runs.workforce import Workforce
 
 T = TypeVar("T")
 LOOK_EVERY = 2.0
 """Seconds between looks at how many CPUs the cluster has."""
+
+
+@dataclass
+class OwnRay:
+    """The Ray that this process started."""
+
+    started: bool = False
+    cpus: int = 0
+    pools: int = 0
+    """Open ones."""
+
+
+_own = OwnRay()
 
 
 class Needs(NamedTuple):
@@ -40,8 +55,8 @@ class RayPool(Workforce):
     """Actors on a Ray cluster; serves one event loop at a time.
 
     `address`: of a running Ray (`auto`, or HOST:PORT); without it, and where this process has not joined one already,
-    one is started on this machine and ended with the pool.  `workers=None` or `"auto"`: as many as the cluster has CPUs
-    for, also when nodes join or leave.  `needs`: of each task that does not say otherwise.  A worker holds what it
+    one is started on this machine and ends with this process.  `workers=None` or `"auto"`: as many as the cluster has
+    CPUs for, also when nodes join or leave.  `needs`: of each task that does not say otherwise.  A worker holds what it
     needs until the pool is closed.
 
     Big arguments (NumPy arrays and bytes from 100 kB on) are put into Ray's store once, however many tasks take them;
@@ -58,7 +73,8 @@ class RayPool(Workforce):
         renew_after: int | None = None,
     ) -> None:
         self._ray = _imported(own=address is None)
-        self._own = _joined(self._ray, address, workers)
+        _joined(self._ray, address, needs.cpus * (workers if isinstance(workers, int) else 0))
+        self._own = _own.started
         self._needs = needs
         self._follows = not isinstance(workers, int)
         self._watched: asyncio.AbstractEventLoop | None = None
@@ -66,12 +82,13 @@ class RayPool(Workforce):
         self._actor = self._ray.remote(concurrency_groups={"life": 1})(Actor)
         super().__init__(self._room() if not isinstance(workers, int) else workers, retries, renew_after)
         self._check(needs)
+        _own.pools += self._own
 
     def submit(
         self,
         fn: Callable[..., T],
         *args: Any,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         chunk: Chunk = 1,
         needs: Needs | None = None,
     ) -> asyncio.Future[T]:
@@ -97,8 +114,7 @@ class RayPool(Workforce):
 
     def _released(self) -> None:
         self._parcels.clear()
-        if self._own:
-            self._ray.shutdown()
+        _own.pools -= self._own
 
     def _check(self, needs: Needs) -> None:
         """What a Ray of our own does not have will never come."""
@@ -163,7 +179,7 @@ class RayWorker:
         self._dismissed = True
         self.bury(0.0)
 
-    def bury(self, patience: float) -> int | None:
+    def bury(self, patience: Seconds) -> int | None:
         with suppress(Exception):  # the cluster may be gone
             self._ray.kill(self._actor)  # also when it works: as long as it lives it holds what others wait for
 
@@ -184,7 +200,7 @@ class RayWorker:
 
 
 def _imported(own: bool) -> Any:
-    """Ray, told to send no statistics, and if it is our own, to serve nobody else: it reads that when it is imported."""
+    """Ray, told before it is imported to send no statistics and, if it is our own, to serve nobody else."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if own and "ray" not in sys.modules:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # Ray's name for: listen on the loopback alone
@@ -193,24 +209,35 @@ def _imported(own: bool) -> Any:
     return require("ray", "ray")
 
 
-def _joined(ray: Any, address: str | None, workers: Any) -> bool:
-    """Join the Ray at the address, or the one that this process uses, or start one; whether it is started for us."""
-    if ray.is_initialized():
-        return False
+def host(address: str | None) -> str:
+    """Where workers reach this machine: the loopback for a Ray of our own, else this node's address."""
+    ray = _imported(own=address is None)
     if address is not None:
-        try:
-            ray.init(address=address, logging_level="error")
-        except Exception as error:  # not found, another version, no right to: each has its own class
-            said = " ".join(str(error).split())[:200]
-            raise UsageError(
-                f"no Ray can be joined at {address!r} ({said}): start one with `ray start --head`, or drop --address."
-            ) from error
-        return False
-    ray.init(
-        address="local",
-        num_cpus=max(cores(), workers if isinstance(workers, int) else 1),
-        include_dashboard=False,
-        _node_ip_address="127.0.0.1",
-        logging_level="error",
-    )
-    return True
+        _joined(ray, address, 0)
+    return ray.util.get_node_ip_address() if ray.is_initialized() else "127.0.0.1"
+
+
+def _joined(ray: Any, address: str | None, cpus: float | int) -> None:
+    """Join the Ray at the address, or the one that this process uses, or start one."""
+    if ray.is_initialized() and not (_own.started and not _own.pools and cpus > _own.cpus):
+        return
+    if ray.is_initialized():  # ours, and too small
+        ray.shutdown()
+    if address is None:
+        _own.started, _own.cpus = True, max(cores(), math.ceil(cpus))
+        ray.init(
+            address="local",
+            num_cpus=_own.cpus,
+            include_dashboard=False,
+            _node_ip_address="127.0.0.1",
+            logging_level="error",
+        )
+        return
+    _own.started = False
+    try:
+        ray.init(address=address, logging_level="error")
+    except Exception as error:  # not found, another version, no right to: each has its own class
+        said = " ".join(str(error).split())[:200]
+        raise UsageError(
+            f"no Ray can be joined at {address!r} ({said}): start one with `ray start --head`, or drop --address."
+        ) from error

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from aiga.runs.pools import Chunk
+from aiga.runs.pools import Chunk, Seconds
 
 Answer = tuple[float, Callable[[], tuple[Any, str | None]]]
 """The seconds that a task ran, and what reads its outcome: (value, None), or (exception, its traceback)."""
@@ -34,7 +34,7 @@ class Worker(Protocol):
         """End when the calls are done, without a report."""
         ...
 
-    def bury(self, patience: float) -> int | None:
+    def bury(self, patience: Seconds) -> int | None:
         """Wait for the end, force it after so many seconds; the exit code."""
         ...
 
@@ -46,7 +46,7 @@ class Task:
     name: str
     call: Any
     future: asyncio.Future[Any]
-    timeout: float | None
+    timeout: Seconds | None
     chunk: Chunk
     needs: Hashable
     attempts: int = 0

@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from typing import Any, Literal
 
 from aiga.runs.local_pool import cores
+from aiga.runs.pools import Seconds
 from aiga.runs.worker import raisable
 from aiga.runs.workforce import Workforce
 
@@ -64,7 +65,7 @@ class Thread:
     def dismiss(self) -> None:
         self._calls.put(None)
 
-    def bury(self, patience: float) -> int | None:
+    def bury(self, patience: Seconds) -> int | None:
         if not self._abandoned:
             self._thread.join(patience)
 

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from aiga.core.errors import UsageError
-from aiga.runs.pools import Chunk, Late, Lost, named, results
+from aiga.runs.pools import Chunk, Late, Lost, Seconds, named, results
 from aiga.runs.tables import Answer, Member, Task, Worker, deliver
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class Workforce(ABC):
         """After the last worker: give back what the pool itself holds."""
 
     def submit(
-        self, fn: Callable[..., T], *args: Any, timeout: float | None = None, chunk: Chunk = 1
+        self, fn: Callable[..., T], *args: Any, timeout: Seconds | None = None, chunk: Chunk = 1
     ) -> asyncio.Future[T]:
         """The result of `fn(*args)`, or its exception with the worker's traceback as a note, or a `Lost`, or a `Late`.
 
@@ -88,7 +88,7 @@ class Workforce(ABC):
         *,
         in_flight: int | None = None,
         ordered: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         chunk: Chunk = "auto",
     ) -> AsyncIterator[T]:
         """Results of `fn(item)` in the order of `items`, which may never end, or with `ordered=False` as they come.
@@ -198,7 +198,7 @@ class Workforce(ABC):
             self._refill(member)
 
     def _submit(
-        self, needs: Hashable, fn: Callable[..., Any], args: tuple[Any, ...], timeout: float | None, chunk: Chunk
+        self, needs: Hashable, fn: Callable[..., Any], args: tuple[Any, ...], timeout: Seconds | None, chunk: Chunk
     ) -> asyncio.Future[Any]:
         if chunk != "auto" and chunk < 1:
             raise UsageError(f"`chunk` is {chunk}: give a number of tasks from 1 on, or 'auto'.")
@@ -318,7 +318,7 @@ class Workforce(ABC):
                 break
         return batch
 
-    def _share(self, name: str, chunk: Chunk, timeout: float | None) -> int:
+    def _share(self, name: str, chunk: Chunk, timeout: Seconds | None) -> int:
         """How many such tasks a worker may have at a time."""
         if timeout is not None:
             return 1

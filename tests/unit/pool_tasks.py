@@ -85,3 +85,50 @@ def environment(names):
 
 def ignores_interrupts():
     return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def wait(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+DRAWER = []
+
+
+def open_drawer(content):
+    DRAWER.append(content)
+
+
+def look_into_drawer(_=None):
+    return DRAWER[-1]
+
+
+def add_up(counts, lock, space, _):
+    with lock:
+        counts["n"] += space.step
+
+
+def put(queue, item):
+    queue.put(item)
+
+
+def converse(there, back, pipe):
+    back.put(there.get() + 1)
+    pipe.send(pipe.recv() + "?")
+    pipe.close()
+
+
+def write_to_every_line(text=b"garbage" * 10):
+    """What a library that confuses its descriptors may do."""
+    for descriptor in range(3, 30):
+        try:
+            os.write(descriptor, text)
+        except OSError:
+            continue
+    time.sleep(5)
+
+
+def note_and_wait(marker, seconds):
+    note(marker, "begun")
+    time.sleep(seconds)
+    note(marker, "done")
