@@ -59,9 +59,10 @@ function element(node, to, depth) {
 // A picture is one that stands in the markup itself.
 const PICTURE = /^data:image\/(png|jpeg|gif|webp);base64,[\w+/=]*$/;
 
-// No value asks for anything: neither an address, nor a place outside of the flow.
+// No value asks for anything: neither an address, nor a place outside of the flow.  A style with escapes is none of ours.
 function harmless(attribute, value) {
-  const plain = value.toLowerCase().replace(/\\|\/\*.*?\*\//gs, "");
+  if (attribute === "style" && value.includes("\\")) return false;
+  const plain = value.toLowerCase().replace(/\/\*.*?\*\//gs, "");
   const addresses = /url\(|image-set|image\(|expression|@import|javascript:|position\s*:\s*(fixed|sticky)/;
   return !addresses.test(attribute === "style" ? plain : plain.replace(/url\(#[\w-]+\)/g, ""));
 }

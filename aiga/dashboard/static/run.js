@@ -28,6 +28,7 @@ class Page {
     main.replaceChildren(this.head, this.tabs, this.tools, this.view);
     this.figures = null;
     this.aborted = new AbortController();
+    this.next = 0;
     this.deaf = listen((changed) => changed.has(this.id) && this.changed());
     this.tabs.addEventListener("keydown", (event) => this.arrows(event));
     document.title = `${this.id} · aiga`;
@@ -66,6 +67,7 @@ class Page {
     const names = this.told.views.map((view) => view.name);
     const wanted = this.place.get("view");
     if (wanted && (names.includes(wanted) || !names.length)) return wanted;
+    if (!wanted && this.shown && names.includes(this.shown)) return this.shown;
     return (this.told.views.find((view) => !view.slow) ?? this.told.views[0])?.name;
   }
 
@@ -132,12 +134,14 @@ class Page {
 
   // Show the current view from nothing.
   open() {
+    this.shown = null;  // what was shown before says nothing about what is asked for
+    this.opened = this.current();
     this.drawTabs();
     this.figures?.close();
     this.calls?.close();
     this.calls = null;
     clearTimeout(this.timer);
-    const name = this.current();
+    const name = this.opened;
     this.tools.replaceChildren();
     if (!name) {
       this.view.replaceChildren(h("p", { class: "none" }, "There is nothing to see yet."));
@@ -157,8 +161,7 @@ class Page {
   }
 
   async refresh(first = false) {
-    const { figures, answer } = this;
-    const name = this.current();
+    const { figures, answer, opened: name } = this;
     const slow = this.told.views.find((view) => view.name === name)?.slow;
     const wait = waiting(slow ? "Computing (jax may have to compile first)" : "Drawing");
     if (first) this.view.prepend(wait.element);
@@ -170,6 +173,7 @@ class Page {
       if (figures !== this.figures) return;
       this.view.querySelector(".refused")?.remove();
       if (found) figures.show(found);
+      this.shown = name;
       if (found && !found.length) this.view.append(h("p", { class: "none refused" }, "There is nothing to see here yet."));
     } catch (error) {
       if (figures === this.figures) this.refuse(error);
@@ -192,40 +196,43 @@ class Page {
     if (!(error instanceof Refused)) throw error;
   }
 
-  // The run has written something.
+  // The run has written something: its facts and its tabs follow at once, its figures when they may.
   changed() {
     this.drawHead();
     if (!this.told) this.start();
-    else if (this.pending) this.again = true;
-    else this.soon();
-  }
-
-  soon() {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.renew(), Math.max(0, this.next - performance.now()));
+    else this.renewal ??= setTimeout(() => this.renew(), CALM);
   }
 
   async renew() {
-    const before = this.current();
     try {
       this.told = await ask("/api/run", { run: this.id }, { signal: this.aborted.signal });
     } catch (error) {
       if (error.name !== "AbortError") this.drawHead();
       return;
+    } finally {
+      this.renewal = undefined;
     }
     this.drawHead();
     this.drawTabs();
-    if (this.current() !== before) this.open();
-    else if (before && !(before === "own" && this.told.refused)) {
+    if (this.current() !== this.opened) this.open();
+    else if (this.pending) this.again = true;
+    else this.soon();
+  }
+
+  soon() {
+    if (!this.opened || (this.opened === "own" && this.told.refused)) return;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
       this.refresh();
       this.calls?.refresh();
-    }
+    }, Math.max(0, this.next - performance.now()));
   }
 
   close() {
     this.aborted.abort();
     this.deaf();
     clearTimeout(this.timer);
+    clearTimeout(this.renewal);
     this.figures?.close();
     this.calls?.close();
   }
