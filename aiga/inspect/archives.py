@@ -4,7 +4,7 @@ Who holds a cell follows from the births alone: the last one that the archive to
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,8 @@ from aiga.runs.record import Run
 
 MOMENTS, DRAWN = 40, 120_000
 """Of one figure, and how many cells they have together."""
+UNEVEN = 2
+"""Times that cells are wider on average than the narrowest: from there on they are drawn alike."""
 LATE = 20_000
 """Births of which it is asked whether elites had been moved to other cells."""
 MEASURES = ("fitness", "age", "births")
@@ -54,6 +56,8 @@ class Map(NamedTuple):
     points: bool
     told: str
     """A sentence on the cells."""
+    ticks: tuple[Sequence[float], Sequence[float]] = ((), ())
+    """What the edges along each axis are, where cells of very different widths are drawn alike."""
 
 
 def present(run: Run) -> bool:
@@ -109,21 +113,24 @@ def charted(found: History, division: Division | None, choices: Mapping[str, str
     if division is None:
         return _sheet(found.cells)
     x, y = _axes(division.dimensions, choices)
-    titles = f"descriptor {x + 1}", "" if x == y else f"descriptor {y + 1}"
-    several = division.dimensions > 2
+    titles = f"descriptor {x + 1}", f"descriptor {y + 1}" if x != y else ""
     if isinstance(division, Points):
-        shown = (
-            division.centroids[:, [x, y]]
-            if x != y
-            else np.stack([division.centroids[:, 0], np.zeros(division.size)], 1)
-        )
-        return Map(found.cells, shown[:, 0], shown[:, 1], titles, True, "Cells are drawn at their centroids.")
+        points = division.centroids
+        height = points[:, y] if x != y else np.zeros(division.size)
+        return Map(found.cells, points[:, x], height, titles, True, "Cells are drawn at their centroids.")
     index = np.unravel_index(found.cells, division.shape)
-    flat = np.array([-0.5, 0.5])
-    edges = division.edges[x], division.edges[y] if x != y else flat
+    edges = [division.edges[x], division.edges[y] if x != y else np.array([-0.5, 0.5])]
     place = index[x] + (len(edges[0]) - 1) * (index[y] if x != y else 0)
-    told = f"Of the {division.dimensions} dimensions two are drawn, with the best over the others." if several else ""
-    return Map(np.asarray(place), *edges, titles, False, f"{division.size:,} cells. {told}".strip())
+    ticks = tuple(axis.tolist() if _uneven(axis) else () for axis in edges)
+    drawn = [np.arange(len(axis)) if _uneven(axis) else axis for axis in edges]
+    told = f"{division.size:,} cells."
+    if division.dimensions > 2:
+        told += f" Of the {division.dimensions} dimensions two are drawn, with the best over the others."
+    return Map(np.asarray(place), drawn[0], drawn[1], titles, False, told, (ticks[0], ticks[1]))
+
+
+def _uneven(edges: Float[np.ndarray, " _"]) -> bool:
+    return bool(np.ptp(edges) > UNEVEN * np.diff(edges).min() * (len(edges) - 1))
 
 
 def drawn(found: History, chart: Map) -> Any:
@@ -142,9 +149,12 @@ def drawn(found: History, chart: Map) -> Any:
         figure.add_scatter(**_walls(chart), mode="lines", line={"color": FAINT, "width": 0.4}, hoverinfo="skip")
     style(figure, height=620, xaxis_title=chart.titles[0], yaxis_title=chart.titles[1], showlegend=False)
     figure.update_layout(sliders=[_slider(found.moments)], updatemenus=_menus(len(figure.data)), margin={"t": 70})
-    for axis, title in (("xaxis", chart.titles[0]), ("yaxis", chart.titles[1])):
+    for axis, title, ticks in zip(("xaxis", "yaxis"), chart.titles, chart.ticks, strict=True):
         if not title:
             figure.update_layout({axis: {"showticklabels": False, "showgrid": False, "zeroline": False}})
+        if ticks:
+            labels = [f"{edge:.3g}" for edge in ticks]
+            figure.update_layout({axis: {"tickvals": list(range(len(ticks))), "ticktext": labels}})
     return figure
 
 
@@ -170,7 +180,8 @@ def _styled(found: History, chart: Map) -> list[dict[str, Any]]:
     """What stays: the layer of names without colour, and that of each measure, of which the first is seen."""
     kind = _kind(chart)
     worth = "marker.color" if chart.points else "z"
-    hover = f"%{{x:.3g}}, %{{y:.3g}}<br>elite %{{customdata}}<br>fitness %{{{worth}:.4g}}<extra></extra>"
+    where = "" if any(chart.ticks) or not any(chart.titles) else "%{x:.3g}, %{y:.3g}<br>"
+    hover = f"{where}elite %{{customdata}}<br>fitness %{{{worth}:.4g}}<extra></extra>"
     both = {"type": kind, "x": chart.x, "hovertemplate": hover} | ({} if chart.points else {"y": chart.y})
     size = float(np.clip(560 / math.sqrt(len(chart.x)), 3, 18))
     marker = {"mode": "markers", "marker": {"size": size, "opacity": 0}}

@@ -194,3 +194,12 @@ def test_a_grid_that_cannot_be_is_none(tmp_path: Path, grid: object):
     note = json.dumps({"kinds": {}, "note": {"grids": {".cells": grid}}})
     np.savez(tmp_path / "run" / "checkpoint.npz", **{"": np.array(note)})
     assert cells.division(Run(tmp_path / "run"), 1) is None
+
+
+def test_cells_of_very_different_widths_are_drawn_alike_with_their_edges_named():
+    found = archives.history(columns(LIVES))
+    figure = archives.drawn(found, archives.charted(found, Boxes((np.array([0, 0.01, 1.0]), np.linspace(0, 1, 3)))))
+    assert figure.data[1].x.tolist() == [0, 1, 2]
+    assert figure.layout.xaxis.ticktext == ("0", "0.01", "1")
+    assert figure.data[1].y.tolist() == [0, 0.5, 1]
+    assert figure.layout.yaxis.ticktext is None
