@@ -138,13 +138,15 @@ class Run:
             found["operator"] = np.array([names.get(number, "") for number in found["operator"].tolist()], object)
         return found
 
-    def ancestors(self, identity: int) -> list[int]:
+    def ancestors(self, identity: int | np.integer) -> list[int]:
         """The line of first parents of an elite, from itself back to the first that is on record."""
         climb = (
             "WITH RECURSIVE line (id, parent) AS (SELECT id, parent FROM lineage WHERE id = ? UNION ALL SELECT "
             "lineage.id, lineage.parent FROM line JOIN lineage ON lineage.id = line.parent AND lineage.id < line.id) "
         )
-        return [row for (row,) in self._query(f"{climb} SELECT id FROM line ORDER BY id DESC", identity)]
+        return [
+            row for (row,) in self._query(f"{climb} SELECT id FROM line ORDER BY id DESC", int(identity))
+        ]  # a number of NumPy is a blob to SQLite
 
     def events(self, kind: str | None = None) -> Iterator[dict[str, Any]]:
         """What happened, in order: dicts of step, time, kind and the event's fields."""

@@ -2,12 +2,15 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from aiga.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -23,8 +26,9 @@ HEADINGS = [
 ]
 TIME_LIMIT = 180
 """Seconds for a block."""
-CACHE_RACE = ("-W", "ignore:Error reading persistent compilation cache entry")
-"""As in pyproject.toml: another process may be writing the same program."""
+SHELL = ["bash", "-euo", "pipefail"]
+PYTHON = [sys.executable, "-W", "error", "-W", "ignore:Error reading persistent compilation cache entry", "-"]
+"""With the warnings of pyproject.toml: another process may be writing the same program."""
 BLOCK = re.compile(
     r"(?:^<!-- not executed: (?P<why>[^\n]+) -->\n)?^```(?P<language>\w*)(?P<about>[^\n]*)\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
@@ -59,27 +63,50 @@ def test_every_block_names_its_language():
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=name)
-def test_every_block_of_the_page_runs(page, tmp_path):
-    """Blocks of a page share a folder; a block with a title is a file that the next ones use."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+def test_every_block_of_the_page_runs(page, tmp_path, monkeypatch):
+    """Blocks of a page share a folder; a block with a title is a file that the next ones use.
+
+    Those of the README are told to a shell and to Python, each in its own process, as by a reader; the others run here.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    known = set(sys.modules)
     for block in blocks(page):
         if block.title:
             (tmp_path / block.title).write_text(block.code)
-        if block.title or block.excused or block.language not in ("bash", "python"):
-            continue
-        python = [sys.executable, "-W", "error", *CACHE_RACE, "-"]
-        command = ["bash", "-euo", "pipefail"] if block.language == "bash" else python
-        done = subprocess.run(
-            command,
-            input=block.code,
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=TIME_LIMIT,
-            check=False,
-        )
-        assert done.returncode == 0, f"{block.code}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        elif not block.excused and block.language in ("bash", "python"):
+            carry_out(block, apart=page.name == "README.md")
+    for module in set(sys.modules) - known:
+        if str(getattr(sys.modules[module], "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[module]  # the next page may have a file of the same name
+
+
+def carry_out(block: Block, apart: bool) -> None:
+    """Run a block in the working directory."""
+    bash = block.language == "bash"
+    lines = [shlex.split(line, comments=True) for line in block.code.splitlines() if line] if bash else []
+    if apart or not all(plain(words) for words in lines):
+        tell(block)
+    elif bash:
+        for words in lines:
+            assert main(words[1:]) == 0, words
+    else:
+        exec(compile(block.code, "a block", "exec"), {"__name__": "__main__"})
+
+
+def plain(words: list[str]) -> bool:
+    """Whether a line of a shell is a command of ours and nothing else."""
+    return words[:1] == ["aiga"] and not {"|", "||", ">", ">>", "&&", ";", "&"} & set(words)
+
+
+def tell(block: Block) -> None:
+    """Give a block to a process of its own."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    command = SHELL if block.language == "bash" else PYTHON
+    done = subprocess.run(
+        command, input=block.code, env=environment, capture_output=True, text=True, timeout=TIME_LIMIT, check=False
+    )
+    assert done.returncode == 0, f"{block.code}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
 
 
 @pytest.mark.parametrize("page", SYSTEM_PAGES, ids=name)

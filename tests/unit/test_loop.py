@@ -47,6 +47,7 @@ def test_lineage_can_be_read_back(tmp_path):
     assert lineage["parent"].tolist() == [-1, 0, 1 << 32, 2 << 32]
     assert set(lineage["operator"]) == {"walk"}
     assert result.ancestors(3 << 32) == [3 << 32, 2 << 32, 1 << 32, 0]
+    assert result.ancestors(result.lineage()["id"][1]) == [1 << 32, 0]
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
