@@ -1,6 +1,7 @@
 """Several runs side by side, and a claim's treatment against its control."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def _differing(several: Sequence[Run]) -> list[str]:
         for name, value in ends[0].items()
         if name not in curves.CLOCK
         and not isinstance(value, str)
-        and all(name in end for end in ends)
+        and all(isinstance(end.get(name), float) for end in ends)
         and len({end[name] for end in ends}) > 1
     ]
 
@@ -148,11 +149,12 @@ def _ends(grouped: Mapping[str, Sequence[Run]], names: Sequence[str]) -> Figure:
     height = 34 * len(grouped) + 70
     subplots = require("plotly.subplots", "report")
     gap = min(0.9 / max(lines - 1, 1), 70 / (height * lines))
-    layout = {"subplot_titles": names, "shared_yaxes": True, "vertical_spacing": gap, "horizontal_spacing": 0.04}
+    titles = [escape(name, quote=False) for name in names]
+    layout = {"subplot_titles": titles, "shared_yaxes": True, "vertical_spacing": gap, "horizontal_spacing": 0.04}
     figure = subplots.make_subplots(lines, columns, **layout)
     colours = {label: COLOURS[i % len(COLOURS)] for i, label in enumerate(grouped)}
     for i, name in enumerate(names):
-        values = {label: [float(r.latest().get(name, np.nan)) for r in members] for label, members in grouped.items()}
+        values = {label: [_end(run, name) for run in members] for label, members in grouped.items()}
         for trace in _rows_of_dots(values, colours):
             figure.add_scatter(**trace, row=i // columns + 1, col=i % columns + 1)
     longest = max(len(label) for label in grouped)
@@ -163,6 +165,12 @@ def _ends(grouped: Mapping[str, Sequence[Run]], names: Sequence[str]) -> Figure:
     return Figure(
         "Last values", "A dot is a run, a bar the median of the runs that differ in their seed alone.", figure
     )
+
+
+def _end(run: Run, name: str) -> float:
+    """The last value of a metric; NaN if it is no number."""
+    value = run.latest().get(name)
+    return value if isinstance(value, float) else np.nan
 
 
 def _rows_of_dots(values: Mapping[str, Sequence[float]], colours: Mapping[str, str]) -> Iterator[dict[str, Any]]:
@@ -189,7 +197,7 @@ def _side_by_side(grouped: Mapping[str, Sequence[Run]]) -> list[dict[str, str]]:
     """A row for each metric, a column for each group."""
     ends = {label: [run.latest() for run in members] for label, members in grouped.items()}
     names = dict.fromkeys(name for some in ends.values() for end in some for name in end)
-    return [{"": name} | {label: _middle(some, name) for label, some in ends.items()} for name in names]
+    return [{"": name} | {unescape(label): _middle(some, name) for label, some in ends.items()} for name in names]
 
 
 def _middle(ends: Sequence[Mapping[str, Any]], name: str) -> str:
@@ -208,7 +216,9 @@ def _listed(grouped: Mapping[str, Sequence[Run]]) -> list[dict[str, str]]:
             seconds = float(row.get("run/seconds", 0.0))
             seed = str(row["seed"]) if "seed" in row else str(members[0].manifest["seed"])
             lasted = f"{int(row.get('run/steps', 0)):,} steps, {seconds / 60:.1f} minutes"
-            rows.append({"run": row["run"], "group": label, "seed": seed, "status": row["status"], "lasted": lasted})
+            rows.append(
+                {"run": row["run"], "group": unescape(label), "seed": seed, "status": row["status"], "lasted": lasted}
+            )
     return rows
 
 

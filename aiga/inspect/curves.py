@@ -1,6 +1,8 @@
 """Metrics as curves: of one run or of several, where runs that differ in their seed alone are one line with a band."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from html import escape
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +18,8 @@ PANELS, SHOWN = 12, 60
 COLUMNS = 3
 DRAWN = (2_000, 500)
 """Points of a line alone, and of one with a band."""
+LABEL = 60
+"""Letters of a group's label."""
 RESAMPLES = 400
 """Of the seeds, for a band."""
 
@@ -78,11 +82,24 @@ def groups(runs: Runs) -> dict[str, list[Run]]:
     fields = dict.fromkeys(name for one in asked for name in one)
     differing = [name for name in fields if len({repr(one.get(name)) for one in asked}) > 1]
     found: dict[str, list[Run]] = {}
+    labels: dict[str, str] = {}
     for run, one in zip(everyone, asked, strict=True):
-        told = [str(one.get("system"))] if "system" in differing else []
-        told += [f"{name} {one.get(name, 'default')}" for name in differing if name != "system"]
-        found.setdefault(", ".join(told) or str(one["system"]), []).append(run)
+        if repr(one) not in labels:
+            labels[repr(one)] = _unused(_label(one, differing), found)
+        found.setdefault(labels[repr(one)], []).append(run)
     return found
+
+
+def _label(asked: Mapping[str, Any], differing: Sequence[str]) -> str:
+    """What tells a group from others, as text that plotly does not take for markup."""
+    told = [str(asked["system"])] if "system" in differing or not differing else []
+    told += [f"{name} {asked.get(name, 'default')}" for name in differing if name != "system"]
+    label = ", ".join(told)
+    return escape(label if len(label) <= LABEL else f"{label[: LABEL - 1]}…", quote=False)
+
+
+def _unused(label: str, taken: Collection[str]) -> str:
+    return next(name for i in count(1) if (name := label if i == 1 else f"{label} ({i})") not in taken)
 
 
 def line(members: Sequence[Run], name: str, x: str = "step") -> Line | None:
@@ -158,7 +175,8 @@ def _panels(grouped: Grouped, names: Sequence[str], x: str, log: tuple[bool, boo
     columns = min(COLUMNS, len(names))
     rows = -(-len(names) // columns)
     subplots = require("plotly.subplots", "report")
-    figure = subplots.make_subplots(rows, columns, subplot_titles=names, vertical_spacing=0.35 / rows)
+    titles = [escape(name, quote=False) for name in names]
+    figure = subplots.make_subplots(rows, columns, subplot_titles=titles, vertical_spacing=0.35 / rows)
     several = len(grouped) > 1
     letters = sum(len(label) + 16 for label in grouped)
     top = 40 + 20 * -(-letters // 80) if several else 40  # the legend is above; on paper 80 letters fit in a line
@@ -225,9 +243,9 @@ def _on(grid: np.ndarray, series: Series) -> np.ndarray:
 
 def _interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """95 % interval of the mean over rows at each column, bootstrapped; over the rows that are there."""
-    count = len(values)
-    drawn = np.random.default_rng(0).integers(0, count, (RESAMPLES, count))
-    weights = np.stack([np.bincount(row, minlength=count) for row in drawn]).astype(float)
+    n = len(values)
+    drawn = np.random.default_rng(0).integers(0, n, (RESAMPLES, n))
+    weights = np.stack([np.bincount(row, minlength=n) for row in drawn]).astype(float)
     present = np.isfinite(values)
     total = weights @ present
     with np.errstate(invalid="ignore", divide="ignore"):

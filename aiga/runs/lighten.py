@@ -65,7 +65,7 @@ def _fewer(content: Any, most: int) -> None:
     for slider in content.layout.sliders or ():
         if slider.steps and len(slider.steps) > rows[-1]:
             slider.steps = [slider.steps[row] for row in rows]
-            slider.active = None if slider.active is None else len(rows) - 1
+            slider.active = int(np.abs(rows - (slider.active or 0)).argmin())
 
 
 def _rows(length: int, most: int) -> np.ndarray:

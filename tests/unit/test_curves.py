@@ -24,6 +24,15 @@ def test_runs_that_differ_in_their_seed_alone_are_a_group(seeds):
     assert list(groups(seeds[:2])) == ["map_elites"]
 
 
+def test_labels_are_short_text_and_told_apart(tmp_path):
+    runs = [recorded(tmp_path / end, {"m": [1.0, 2.0]}, text="<b>" + 99 * "x" + end) for end in ("1", "2")]
+    first, second = groups(runs)
+    assert first.startswith("text &lt;b&gt;xxx")
+    assert second == f"{first} (2)"
+    assert len(first) < 80
+    assert len(curves(runs)[0].content.data) == 2
+
+
 def test_a_group_is_its_mean_and_one_that_ended_counts_as_far_as_it_got(seeds):
     drawn = line(seeds[:2], "search/best")
     assert drawn.x.tolist() == [0, 1, 2]
