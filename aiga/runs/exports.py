@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,11 +39,11 @@ def export(run: Run, to: str, out: str | Path | None = None) -> Path:
     folder = Path(out) if out is not None else run.directory / "tensorboard" if to == "tensorboard" else run.directory
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        return writers[to](run, folder)
     except OSError as error:
         raise UsageError(
-            f"{folder} cannot be made ({error.strerror}): give --out a folder that you may write."
-        ) from None
-    return writers[to](run, folder)
+            f"{run.directory} cannot be exported to {folder} ({error}): mend that, or give another --out."
+        ) from error
 
 
 def steps(run: Run) -> Iterator[Step]:
@@ -110,13 +110,19 @@ def _wandb(run: Run, folder: Path) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         settings = wandb.Settings(**quiet)
-        with wandb.init(dir=str(folder), mode=mode, config=options(run), settings=settings, **about) as log:
-            for step in steps(run):
-                log.log({**step.values, "_timestamp": step.time}, step=step.step)
-            pictures = {f"media/{path.stem}": wandb.Image(str(path)) for path in _pictures(run)}
-            if pictures:
-                log.log(pictures, step=_last(run))
+        try:
+            with wandb.init(dir=str(folder), mode=mode, config=options(run), settings=settings, **about) as log:
+                _logged(run, log, wandb.Image)
+        except wandb.Error as error:
+            raise UsageError(f"Weights & Biases refuses ({error}): mend that, or unset WANDB_MODE.") from error
     return folder / "wandb"
+
+
+def _logged(run: Run, log: Any, image: Callable[[str], Any]) -> None:
+    for step in steps(run):
+        log.log({**step.values, "_timestamp": step.time}, step=step.step)
+    if pictures := {f"media/{path.stem}": image(str(path)) for path in _pictures(run)}:
+        log.log(pictures, step=_last(run))
 
 
 def _imported(module: str, extra: str) -> Any:

@@ -148,6 +148,13 @@ def test_an_export_that_cannot_be_is_one_sentence(run, tmp_path, capsys):
         export(run, "mlflow")
     (tmp_path / "file").write_text("")
     assert main(["export", str(run.directory), "--to", "tensorboard", "--out", str(tmp_path / "file")]) == 2
-    assert "give --out a folder that you may write" in capsys.readouterr().err
+    assert "or give another --out" in capsys.readouterr().err
     assert main(["export", str(tmp_path), "--to", "wandb"]) == 2
     assert "holds no run" in capsys.readouterr().err
+
+
+def test_a_picture_that_is_none_is_one_sentence(run):
+    pytest.importorskip("tensorboardX")
+    (run.media / "broken.png").write_text("no picture")
+    with pytest.raises(UsageError, match=r"broken\.png"):
+        export(run, "tensorboard")
