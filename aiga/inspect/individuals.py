@@ -53,7 +53,7 @@ def figures(run: Run, name: str) -> list[Figure]:
 
 def of_cloud(run: Run, member: Member) -> list[Figure]:
     """What is known of a pseudo-offspring, and the line of its parent."""
-    rows = [{"": fact, "value": visible(str(value))} for fact, value in member.facts.items()]
+    rows = [{"": fact, "value": visible(_worded(value))} for fact, value in member.facts.items()]
     cloud = member.cloud
     parent = _found(run, cloud.about.parent if cloud.parents is None else int(cloud.parents[member.row]))
     line = [] if parent is None else [ancestors(run, parent)._replace(title="The line of its parent")]
@@ -169,6 +169,14 @@ def _points(born: Sequence[tuple[int, float]]) -> dict[str, Any]:
         "text": [family.name(identity) for identity, _ in born],
         "hovertemplate": "%{text}<br>fitness %{y:.4g}<extra></extra>",
     }
+
+
+def _worded(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_worded, value))
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "none" if value is None else str(value)
 
 
 def _number(value: float | None) -> float:

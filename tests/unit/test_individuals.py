@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_runs import Birth, name, written
 
 from aiga.core.errors import UsageError
 from aiga.inspect import individuals
+from aiga.runs.events import Cloud
 from aiga.runs.figures import Figure, Markup
 from aiga.runs.record import Run
 
@@ -77,3 +79,15 @@ def test_a_name_of_nobody_is_refused(run: Run, wrong: str):
 
 def test_texts_that_do_not_differ_say_so():
     assert individuals.difference("same", "same") == "(no line differs)"
+
+
+def test_a_pseudo_offspring_has_facts_and_the_line_of_its_parent(tmp_path: Path):
+    behaviour, two = np.array([[[0.5, 1 / 3], [2, 3]]]), np.ones((1, 2), int)
+    cloud = Cloud(
+        np.array([[1, 0]]), np.array([4]), behaviour, two.astype(float), two, two, np.zeros((1, 2), np.uint32)
+    )
+    run = Run(written(tmp_path / "run", FAMILY, {"cloud": cloud}))
+    told, line = individuals.figures(run, "c1.0")
+    assert facts(told)["behaviour"] == "0.5, 0.333333"
+    assert facts(told)["parent"] == name(1)
+    assert list(line.content.data[1].customdata) == [name(0), name(1)]

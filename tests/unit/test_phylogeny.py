@@ -10,8 +10,8 @@ from aiga.inspect import changes, family, phylogeny
 from aiga.inspect.family import Member, lines
 from aiga.inspect.phylogeny import Measured
 from aiga.runs.events import Approved, Born, Denied, Rejected
+from aiga.runs.pages import _section
 from aiga.runs.record import Run
-from aiga.runs.report import _section
 from aiga.runs.store import Store
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e"
@@ -100,7 +100,11 @@ def test_stages_say_who_was_given_them_and_how_they_did(grown, measured):
 
 
 def test_nothing_that_a_run_says_is_markup_or_steers_who_reads_it(grown, measured):
-    page = "".join(_section(f) for f in phylogeny.figures(grown, measured) if f.title != "Scores over the births")
+    page = "".join(
+        _section(f, 0, "screen", True)
+        for f in phylogeny.figures(grown, measured)
+        if f.title != "Scores over the births"
+    )
     assert "<script" not in page
     assert "\x1b" not in page
     assert "\u202e" not in page
