@@ -246,7 +246,7 @@ async def _steps(loop: Loop, at: Checkpoint) -> str:
     state, step, seconds = at.state, at.step, at.seconds
     began = next_save = time.monotonic()
     began -= at.seconds
-    stage = None
+    stage = loop.record.latest().get("stage/name")
     try:
         while not loop.stopped():
             if loop.limits.reached(step, seconds):
