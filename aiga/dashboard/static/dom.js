@@ -94,7 +94,9 @@ async function copied(text) {
   }
 }
 
+// What goes on with a run; nothing for a name that would steer the terminal it is pasted into.
 export function command(name) {
+  if (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(name)) return "";
   return `aiga resume ${/^[\w./-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`}`;
 }
 

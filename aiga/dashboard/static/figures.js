@@ -102,7 +102,7 @@ function table(figure, onindividual) {
 
 // Individuals that a cell names, as 12.3 (birth step and index), by their number or c4.5, open when they are clicked.
 const NAMED = /\bc\d{1,12}\.\d{1,12}\b|\b\d{1,10}\.\d{1,10}\b|\b\d{10,19}\b/g;
-const NAMING = /^(individuals?|names?|parents?|children|ancestors?|elites?|founders?|replaced|best|longest living line)$/i;
+const NAMING = /^(individuals?|parents?|children|ancestors?|elites?|founders?|replaced|best|longest living line)$/i;
 
 function linked(cell, column, row, onindividual) {
   const fact = row[0] !== cell ? row[0] : "";

@@ -184,7 +184,7 @@ function entry(row, update) {
   const cost = h("div", { class: "cost" }, row.model ? h("span", { class: "ellipsis", title: row.model }, row.model) : null, money(row.cost));
   const latest = h("div", { class: "latest" }, headlines(row).map(([metric, value]) => h("span", { class: "ellipsis" }, `${metric} `, h("b", {}, number(value)))));
   const began = row.created ? h("time", { datetime: row.created, title: row.created }, ago(Date.parse(row.created))) : null;
-  const end = h("div", { class: "end" }, began, ["finished", "reading", "unreadable"].includes(row.status) ? null : copier(command(row.command), "resume"));
+  const end = h("div", { class: "end" }, began, ["finished", "reading", "unreadable"].includes(row.status) || !command(row.command) ? null : copier(command(row.command), "resume"));
   const element = h("div", { class: "run", tabindex: "-1", role: "group", "aria-label": `${row.id}, ${row.status}` },
     tick, thumb, title, status(row), done, latest, cost, end);
   element.open = () => (location.hash = address);

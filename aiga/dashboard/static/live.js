@@ -4,19 +4,25 @@ import { ask } from "./api.js";
 export const runs = new Map();
 export const facts = {};
 const listeners = new Set();
+const told = new Map();  // which message of the stream spoke last of a run
+let messages = 0;
 let source = null;
 
+// The whole list; what the stream said while it was on its way is newer.
 export async function load() {
+  const began = messages;
+  const newer = (name) => (told.get(name) ?? 0) > began;
   const answer = await ask("/api/runs");
   Object.assign(facts, { directory: answer.directory, plotly: answer.plotly, version: answer.version, complete: answer.complete });
   const names = new Set(answer.runs.map((row) => row.id));
   const changed = new Set();
   for (const row of answer.runs) {
+    if (newer(row.id)) continue;
     if (JSON.stringify(runs.get(row.id)) !== JSON.stringify(row)) changed.add(row.id);
     runs.set(row.id, row);
   }
   for (const name of [...runs.keys()]) {
-    if (!names.has(name)) {
+    if (!names.has(name) && !newer(name)) {
       runs.delete(name);
       changed.add(name);
     }
@@ -50,6 +56,8 @@ function connect() {
   source.addEventListener("error", () => say("lost"));
   source.addEventListener("message", (event) => {
     const { runs: rows, gone } = JSON.parse(event.data);
+    messages += 1;
+    for (const name of [...rows.map((row) => row.id), ...gone]) told.set(name, messages);
     for (const row of rows) runs.set(row.id, row);
     for (const name of gone) runs.delete(name);
     notify(new Set([...rows.map((row) => row.id), ...gone]));

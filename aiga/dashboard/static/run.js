@@ -95,7 +95,7 @@ class Page {
     ].filter(([, value]) => value !== null && value !== undefined && value !== "");
     const options = Object.entries(row.options ?? {});
     const opened = this.head.querySelector("details")?.open;
-    const resume = row.command ? h("p", { class: "command" }, h("code", {}, command(row.command)), copier(command(row.command))) : null;
+    const resume = row.command && command(row.command) ? h("p", { class: "command" }, h("code", {}, command(row.command)), copier(command(row.command))) : null;
     this.head.replaceChildren(
       h("p", { class: "crumbs" }, h("a", { href: "#/" }, "runs"), " / ", folder),
       h("div", { class: "line" }, h("h1", {}, this.id.slice(folder.length)), status(row), progress(row)),
