@@ -12,7 +12,7 @@ from jaxtyping import Float
 from aiga.runs.record import Run
 
 LARGEST = 1 << 28
-"""Bytes of an array that is read."""
+"""Bytes of an array that is read, and cells of a division."""
 
 
 class Boxes(NamedTuple):
@@ -57,7 +57,7 @@ def division(run: Run, cells: int) -> Division | None:
             found = _divisions(run.directory / file)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):  # the run is shown without it
             continue
-        return next((one for one in found if one.size >= cells), None)
+        return next((one for one in found if cells <= one.size <= LARGEST), None)
     return None
 
 
@@ -67,17 +67,24 @@ def _divisions(path: Path) -> list[Division]:
         small = [name for name in file.files if file.zip.getinfo(f"{name}.npy").file_size <= LARGEST]
         found: list[Division] = [_box(grid) for grid in note.get("grids", {}).values()]
         found += [Points(_table(file[name])) for name in small if name.endswith("cells.centroids")]
-        return found + [Boxes(tuple(_table(file[name]))) for name in small if name.endswith("cells.edges")]
+        edges = [_table(file[name]) for name in small if name.endswith("cells.edges")]
+        return found + [_rising(*rows) for rows in edges]
 
 
 def _box(told: dict[str, Any]) -> Boxes:
     dimensions = list(zip(told["low"], told["high"], told["shape"], strict=True))
     if not dimensions or any(not 0 < count <= LARGEST >> 10 for _, _, count in dimensions):
         raise ValueError(f"{told} is no grid")
-    return Boxes(tuple(np.linspace(float(low), float(high), int(count) + 1) for low, high, count in dimensions))
+    return _rising(*(np.linspace(float(low), float(high), int(count) + 1) for low, high, count in dimensions))
+
+
+def _rising(*edges: np.ndarray) -> Boxes:
+    if not all(np.isfinite(axis).all() and len(axis) > 1 and (np.diff(axis) > 0).all() for axis in edges):
+        raise ValueError("the edges of cells must rise")
+    return Boxes(edges)
 
 
 def _table(values: np.ndarray) -> Float[np.ndarray, "n d"]:
-    if values.ndim != 2 or not np.isfinite(values).all():
+    if values.ndim != 2 or not values.size or not np.isfinite(values).all():
         raise ValueError(f"{values.shape} is no table of finite numbers")
     return values.astype(float)

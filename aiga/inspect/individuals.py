@@ -136,13 +136,22 @@ def difference(before: str, after: str) -> str:
 
 def _found(run: Run, identity: int) -> Individual | None:
     rows = run.query(f"SELECT {COLUMNS} FROM lineage WHERE id = ?", identity)
-    return Individual._make(rows[0]) if rows else None
+    if not rows:
+        return None
+    one = Individual._make(rows[0])
+    numbers = (one.parent, one.fitness, one.cell, one.replaced)
+    if not isinstance(one.step, int) or not all(n is None or isinstance(n, (int, float)) for n in numbers):
+        raise UsageError(f"{run.directory}/run.sqlite is damaged (individual {identity}): restore a copy of it.")
+    return one
 
 
 def _parents(one: Individual) -> list[int]:
     """The first, and then the others."""
-    others = json.loads(one.others) if one.others else []
-    return ([] if one.parent is None else [one.parent]) + [int(other) for other in others]
+    try:
+        others = [int(other) for other in json.loads(one.others or "[]")]
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the parents of individual {one.id} cannot be read: restore a copy of the run.") from error
+    return ([] if one.parent is None else [one.parent]) + others
 
 
 def _listed(identities: Sequence[int], count: int) -> str:

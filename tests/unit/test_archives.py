@@ -187,7 +187,16 @@ def test_a_damaged_checkpoint_is_a_run_without_a_division(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "grid", [{"shape": [10**12], "low": [0], "high": [1]}, {"shape": [0], "low": [0], "high": [1]}, {}, 7]
+    "grid",
+    [
+        {"shape": [10**12], "low": [0], "high": [1]},
+        {"shape": [0], "low": [0], "high": [1]},
+        {"shape": [2], "low": [1], "high": [0]},
+        {"shape": [2], "low": [0], "high": [float("nan")]},
+        {"shape": [9] * 30, "low": [0] * 30, "high": [1] * 30},
+        {},
+        7,
+    ],
 )
 def test_a_grid_that_cannot_be_is_none(tmp_path: Path, grid: object):
     written(tmp_path / "run", LIVES)

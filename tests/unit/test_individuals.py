@@ -1,3 +1,5 @@
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +93,14 @@ def test_a_pseudo_offspring_has_facts_and_the_line_of_its_parent(tmp_path: Path)
     assert facts(told)["behaviour"] == "0.5, 0.333333"
     assert facts(told)["parent"] == name(1)
     assert list(line.content.data[1].customdata) == [name(0), name(1)]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("step", "now"), ("fitness", "<b>"), ("others", "[[]]"), ("others", "{"), ("blob", "none")]
+)
+def test_a_damaged_row_is_told_of(run: Run, column: str, value: str):
+    with closing(sqlite3.connect(run.directory / "run.sqlite")) as database:
+        database.execute(f"UPDATE lineage SET {column} = ? WHERE id = 0", (value,))
+        database.commit()
+    with pytest.raises(UsageError, match=r"restore a copy|has no blob"):
+        individuals.figures(run, "0")
