@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from aiga.core.errors import UsageError
+from aiga.runs import browser
 from aiga.sandbox import ladder
 
 EXTRAS = {
@@ -25,7 +26,11 @@ EXTRAS = {
     "fm": ("pydantic_ai", "openai"),
     "anthropic": ("anthropic",),
     "google": ("google.genai",),
-    "report": ("plotly", "PIL"),
+    "report": ("plotly", "PIL", "pandas"),
+    "dashboard": ("starlette", "uvicorn", "plotly"),
+    "ray": ("ray",),
+    "tensorboard": ("tensorboardX", "PIL"),
+    "wandb": ("wandb", "PIL"),
     "bench": ("ribs", "qdax", "evosax"),
     "parity": ("gymnasium", "Box2D"),
 }
@@ -64,6 +69,7 @@ def examine() -> Iterator[Finding]:
     yield _jax()
     yield _cache()
     yield from (_extra(name, modules) for name, modules in EXTRAS.items())
+    yield _browser()
     if sys.platform == "linux":
         yield from _sandbox()
     yield _data()
@@ -112,6 +118,15 @@ def _installed(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # not even its package
         return False
+
+
+def _browser() -> Finding:
+    """What `aiga report --format pdf` prints with."""
+    path = browser.found()
+    if path:
+        return Finding("browser", "ok", path)
+    mend = "apt-get install chromium" if sys.platform == "linux" else "install Chrome, Edge or Chromium"
+    return Finding("browser", "missing", "reports cannot be printed as PDF", mend)
 
 
 def _sandbox() -> Iterator[Finding]:

@@ -43,6 +43,14 @@ def test_the_data_folder_must_exist(monkeypatch, tmp_path):
     assert found("data").state == "missing"
 
 
+def test_without_a_browser_pages_cannot_be_printed(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("aiga.runs.browser.PLACES", ())
+    assert found("browser").state == "missing"
+    (tmp_path / "chromium").touch(0o755)
+    assert found("browser")[1:3] == ("ok", str(tmp_path / "chromium"))
+
+
 @pytest.fixture
 def bwrap(monkeypatch, tmp_path):
     """A program of that name, which one may write."""
