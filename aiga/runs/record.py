@@ -144,9 +144,8 @@ class Run:
             "WITH RECURSIVE line (id, parent) AS (SELECT id, parent FROM lineage WHERE id = ? UNION ALL SELECT "
             "lineage.id, lineage.parent FROM line JOIN lineage ON lineage.id = line.parent AND lineage.id < line.id) "
         )
-        return [
-            row for (row,) in self._query(f"{climb} SELECT id FROM line ORDER BY id DESC", int(identity))
-        ]  # a number of NumPy is a blob to SQLite
+        climb += "SELECT id FROM line ORDER BY id DESC"
+        return [row for (row,) in self._query(climb, int(identity))]  # SQLite takes a number of NumPy for a blob
 
     def events(self, kind: str | None = None) -> Iterator[dict[str, Any]]:
         """What happened, in order: dicts of step, time, kind and the event's fields."""
