@@ -139,7 +139,7 @@ def drawn(found: History, chart: Map) -> Any:
     last = len(found.moments) - 1
     styled, kind = _styled(found, chart), {"type": _kind(chart)}
     frames = [
-        graph.Frame(name=str(step), data=[layer | kind for layer in _layers(found, chart, t)], traces=[0, 1, 2, 3])
+        {"name": str(step), "data": [layer | kind for layer in _layers(found, chart, t)], "traces": [0, 1, 2, 3]}
         for t, step in enumerate(found.moments.tolist())
     ]
     figure = graph.Figure(
@@ -169,11 +169,11 @@ def _layers(found: History, chart: Map, t: int) -> list[dict[str, Any]]:
     if chart.points:
         y = np.full(_size(chart), np.nan, np.float32)
         y[place] = chart.y[place]  # no other way to hide a point
-        named = {"y": y, "customdata": names.tolist(), "marker": {"color": values[0]}}
+        named = {"y": y, "customdata": names, "marker": {"color": values[0]}}
         return [named, *({"y": y, "marker": {"color": value}} for value in values)]
     shape = len(chart.y) - 1, len(chart.x) - 1
     table = [value.reshape(shape) for value in values]
-    return [{"z": table[0], "customdata": names.reshape(shape).tolist()}, *({"z": value} for value in table)]
+    return [{"z": table[0], "customdata": names.reshape(shape)}, *({"z": value} for value in table)]
 
 
 def _styled(found: History, chart: Map) -> list[dict[str, Any]]:
