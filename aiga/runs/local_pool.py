@@ -155,7 +155,10 @@ class Process:
             end = begin + HEADER.size + size
             if end > len(self._incoming):
                 break
-            answers.append((seconds, partial(pickle.loads, self._incoming[begin + HEADER.size : end])))
+            if size:
+                answers.append((seconds, partial(pickle.loads, self._incoming[begin + HEADER.size : end])))
+            else:
+                self._workforce.arrived(self)
             begin = end
         del self._incoming[:begin]
         if answers:

@@ -185,7 +185,7 @@ class RayWorker:
 
     def _arrived(self, ready: Any) -> None:
         if ready.exception() is None:
-            self._tell(self._workforce._arrived)
+            self._tell(self._workforce.arrived)
 
     def _answered(self, answers: Any) -> None:
         if answers.exception() is not None:

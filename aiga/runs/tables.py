@@ -8,6 +8,12 @@ from typing import Any, Protocol, runtime_checkable
 
 from aiga.runs.pools import Chunk, Seconds
 
+SHORT = 0.01
+"""Seconds of work that a worker is given at a time where the caller allows it."""
+MOST = 256
+"""Tasks that a worker is given at a time at most."""
+RECENT = 0.2
+"""Weight of the latest task in the mean duration of its kind."""
 Answer = tuple[float, Callable[[], tuple[Any, str | None]]]
 """The seconds that a task ran, and what reads its outcome: (value, None), or (exception, its traceback)."""
 
@@ -62,10 +68,40 @@ class Member:
     worker: Worker
     needs: Hashable
     ready: bool
+    """Calls can be sent to it."""
+    here: bool = False
+    """It has arrived, and runs what it was given."""
     table: deque[Task] = field(default_factory=deque)
     answers: int = 0
     leaving: bool = False
     alarm: asyncio.TimerHandle | None = None
+
+    def hush(self) -> None:
+        """Cancel the alarm of what ran."""
+        if self.alarm is not None:
+            self.alarm.cancel()
+            self.alarm = None
+
+
+class Pace:
+    """How long tasks take of late, by their names, and so how many of them make a share of work."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._seconds: dict[str, float] = {}
+
+    def note(self, name: str, seconds: float) -> None:
+        mean = self._seconds.get(name, seconds)
+        self._seconds[name] = mean + RECENT * (seconds - mean)
+
+    def share(self, name: str, chunk: Chunk, timeout: Seconds | None) -> int:
+        """How many such tasks a worker may have at a time; one, if each has a time limit."""
+        if timeout is not None:
+            return 1
+        if chunk != "auto":
+            return min(chunk, self.most)
+        seconds = self._seconds.get(name)
+        return 1 if seconds is None else max(1, min(self.most, int(SHORT / max(seconds, 1e-9))))
 
 
 def deliver(task: Task, read: Callable[[], tuple[Any, str | None]]) -> None:

@@ -70,6 +70,7 @@ class Thread:
             self._thread.join(patience)
 
     def _serve(self) -> None:
+        self._workforce.post(self._workforce.arrived, self)
         while (call := self._calls.get()) is not None:
             fn, args = call
             began = time.perf_counter()

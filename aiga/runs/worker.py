@@ -22,9 +22,13 @@ MARK = b"aiga"
 
 
 def serve(calls: int, lifeline: int) -> None:
-    """Answer calls until the parent closes `calls`; `lifeline` ends with the parent, also while a call runs."""
+    """Say with an empty message that one is here, then answer calls until the parent closes `calls`.
+
+    `lifeline` ends with the parent, also while a call runs.
+    """
     threading.Thread(target=_die_with_parent, args=(lifeline,), daemon=True).start()
     _keep_from_children(calls)
+    _send(calls, frame(b""))
     with open(calls, "rb", closefd=False) as stream:
         preparation = pickle.loads(_receive(stream) or b"")
         prepared = False

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from aiga.core.errors import UsageError
 from aiga.runs.pools import Chunk, Late, Lost, Seconds, named, results
-from aiga.runs.tables import Answer, Member, Task, Worker, deliver
+from aiga.runs.tables import MOST, Answer, Member, Pace, Task, Worker, deliver
 
 T = TypeVar("T")
 W = TypeVar("W", bound="Workforce")
@@ -27,12 +27,6 @@ GRACE = 1.5
 """Seconds that `close` leaves to running tasks."""
 PATIENCE = 0.1
 """Seconds that a cancelled task may still run before its worker is killed: most end by themselves."""
-SHORT = 0.01
-"""Seconds of work that a worker is given at a time where the caller allows it."""
-MOST = 256
-"""Tasks that a worker is given at a time at most."""
-RECENT = 0.2
-"""Weight of the latest task in the mean duration of its kind."""
 
 
 class Workforce(ABC):
@@ -48,12 +42,11 @@ class Workforce(ABC):
         self.workers = workers
         self._retries = retries
         self._renew_after = renew_after
-        self._most = share
+        self._pace = Pace(share)
         self._queue: deque[Task] = deque()
         self._crew: dict[Worker, Member] = {}
         self._idle: dict[Member, None] = {}
         self._leavers: list[Worker] = []
-        self._seconds: dict[str, float] = {}
         self._reports: deque[Callable[[], None]] = deque()
         self._failed_starts = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -65,7 +58,7 @@ class Workforce(ABC):
 
     @abstractmethod
     def _started(self, needs: Hashable) -> tuple[Worker, bool]:
-        """A worker, and whether it can be given calls before it has reported with `_arrived`."""
+        """A worker, and whether it can be given calls before it has reported with `arrived`."""
 
     @abstractmethod
     def _released(self) -> None:
@@ -77,7 +70,8 @@ class Workforce(ABC):
         """The result of `fn(*args)`, or its exception with the worker's traceback as a note, or a `Lost`, or a `Late`.
 
         Tasks start in the order of submission.  The arguments are copied now.  `timeout`: seconds, from when a worker
-        is given the task.  `chunk`: how many short tasks a worker may be given at a time.
+        begins, which may first have to import the task's module.  `chunk`: how many short tasks a worker may be given
+        at a time.
         """
         return self._submit(None, fn, args, timeout, chunk)
 
@@ -98,7 +92,7 @@ class Workforce(ABC):
         """
 
         def window() -> int:
-            return in_flight or 2 * self.workers * self._share(name, chunk, timeout)
+            return in_flight or 2 * self.workers * self._pace.share(name, chunk, timeout)
 
         name = named(fn)
         return results(partial(self.submit, timeout=timeout, chunk=chunk), fn, items, window, ordered)
@@ -152,13 +146,12 @@ class Workforce(ABC):
         if len(answers) > len(member.table):  # it answers what it was not asked
             worker.kill()
             return
-        self._hush(member)
+        member.hush()
         done = [(member.table.popleft(), *answer) for answer in answers]
         member.answers += len(done)
         for task, seconds, _ in done:
             task.member = None
-            mean = self._seconds.get(task.name, seconds)
-            self._seconds[task.name] = mean + RECENT * (seconds - mean)
+            self._pace.note(task.name, seconds)
         if member.table:
             self._begin(member)
         self._refill(member)  # first, so that the worker does not wait while its answers are read
@@ -189,12 +182,16 @@ class Workforce(ABC):
                     self._queue.appendleft(task)
         self._hand_out()
 
-    def _arrived(self, worker: Worker) -> None:
-        """A worker's report: it can be given calls."""
+    def arrived(self, worker: Worker) -> None:
+        """A worker's report: it runs what it is given from now on."""
         member = self._crew.get(worker)
-        if member is not None:
-            self._failed_starts = 0
-            member.ready = True
+        if member is None:
+            return
+        self._failed_starts = 0
+        member.ready = member.here = True
+        if member.table:
+            self._watch(member)
+        elif member not in self._idle:
             self._refill(member)
 
     def _submit(
@@ -296,10 +293,10 @@ class Workforce(ABC):
             return
         task = self._next()
         if task is not None and task.needs == member.needs:
-            most = self._share(task.name, task.chunk, task.timeout)
+            most = self._pace.share(task.name, task.chunk, task.timeout)
             if len(member.table) <= most // 2:
                 fair = max(1, len(self._queue) // len(self._crew))
-                left = self._renew_after - member.answers if self._renew_after else self._most
+                left = self._renew_after - member.answers if self._renew_after else self._pace.most
                 self._give(member, self._batch(member, min(most - len(member.table), fair, left - len(member.table))))
         if not member.table:
             self._idle[member] = None
@@ -310,22 +307,13 @@ class Workforce(ABC):
         batch: list[Task] = []
         while len(batch) < most and (task := self._next()) is not None:
             ahead = len(member.table) + len(batch)
-            fits = not task.alone and ahead < self._share(task.name, task.chunk, task.timeout)
+            fits = not task.alone and ahead < self._pace.share(task.name, task.chunk, task.timeout)
             if task.needs != member.needs or (ahead and not fits):
                 break
             batch.append(self._queue.popleft())
             if not fits:
                 break
         return batch
-
-    def _share(self, name: str, chunk: Chunk, timeout: Seconds | None) -> int:
-        """How many such tasks a worker may have at a time."""
-        if timeout is not None:
-            return 1
-        if chunk != "auto":
-            return min(chunk, self._most)
-        seconds = self._seconds.get(name)
-        return 1 if seconds is None else max(1, min(self._most, int(SHORT / max(seconds, 1e-9))))
 
     def _give(self, member: Member, tasks: list[Task]) -> None:
         if not tasks:
@@ -341,8 +329,13 @@ class Workforce(ABC):
 
     def _begin(self, member: Member) -> None:
         """The first of the table runs from here on."""
+        member.table[0].attempts += 1
+        if member.here:
+            self._watch(member)
+
+    def _watch(self, member: Member) -> None:
+        """End what runs when its time is over."""
         task = member.table[0]
-        task.attempts += 1
         if task.timeout is not None and self._loop is not None:
             member.alarm = self._loop.call_later(task.timeout, self._late, task)
 
@@ -387,11 +380,6 @@ class Workforce(ABC):
             self._leavers.pop(0).bury(GRACE)
 
     def _silence(self, member: Member) -> None:
-        self._hush(member)
+        member.hush()
         if self._loop is None or not self._loop.is_closed():
             member.worker.detach()
-
-    def _hush(self, member: Member) -> None:
-        if member.alarm is not None:
-            member.alarm.cancel()
-            member.alarm = None

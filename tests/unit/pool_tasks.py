@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -132,3 +133,18 @@ def note_and_wait(marker, seconds):
     note(marker, "begun")
     time.sleep(seconds)
     note(marker, "done")
+
+
+def stop_iteration():
+    raise StopIteration(1)
+
+
+def die_of(poison):
+    if poison:
+        kill_self()
+    return poison
+
+
+def start_nothing():
+    """Cannot be pickled by anybody."""
+    return threading.Lock()

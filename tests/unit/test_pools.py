@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import pytest
 
 from aiga.core.errors import UsageError
 from aiga.core.protocols import Pool
-from aiga.runs.local_pool import LocalPool
-from aiga.runs.pools import Lost, Serial
+from aiga.runs.local_pool import LocalPool, environment
+from aiga.runs.pools import AnyPool, Late, Lost, Serial, opened, reopened
+from aiga.runs.thread_pool import ThreadPool
 
 HERE = str(Path(__file__).parent)
 
@@ -26,9 +28,13 @@ def shared():
         yield pool
 
 
-@pytest.fixture(params=["serial", "local"])
+@pytest.fixture(params=["serial", "threads", "local"])
 def pool(request, shared):
-    return Serial() if request.param == "serial" else shared
+    if request.param == "local":
+        yield shared
+    else:
+        with Serial() if request.param == "serial" else ThreadPool(2) as other:
+            yield other
 
 
 async def collect(results):
@@ -50,8 +56,9 @@ def alive(pid):
     return True
 
 
-def test_both_kinds_are_pools(pool):
+def test_all_kinds_are_pools(pool):
     assert isinstance(pool, Pool)
+    assert isinstance(pool, AnyPool)
 
 
 def test_results_come_once_and_in_the_order_of_submission(pool):
@@ -63,6 +70,33 @@ def test_results_come_once_and_in_the_order_of_submission(pool):
 
 def test_map_yields_in_the_order_of_the_items(pool):
     assert asyncio.run(collect(pool.map(tasks.slow_square, range(20)))) == [number * number for number in range(20)]
+
+
+def test_map_yields_as_they_come_if_order_does_not_matter(pool):
+    results = asyncio.run(collect(pool.map(tasks.wait, [0.4, 0.0, 0.0], ordered=False)))
+    assert sorted(results) == [0.0, 0.0, 0.4]
+    assert results[-1] == 0.4 or pool.workers == 1
+
+
+def test_a_task_that_is_too_slow_is_a_value_and_the_others_go_on(pool):
+    async def run():
+        late = pool.submit(tasks.wait, 0.3, timeout=0.1)
+        return await asyncio.gather(late, pool.submit(tasks.wait, 0.0, timeout=5))
+
+    assert asyncio.run(run()) == [Late("wait", 0.1), 0.0]
+    assert asyncio.run(collect(pool.map(tasks.wait, [0.3, 0.0], timeout=0.1))) == [Late("wait", 0.1), 0.0]
+
+
+def test_a_task_cannot_end_the_loop_by_what_it_raises(pool):
+    async def run():
+        return await asyncio.gather(
+            pool.submit(tasks.exit_politely), pool.submit(tasks.stop_iteration), return_exceptions=True
+        )
+
+    assert [repr(error) for error in asyncio.run(run())] == [
+        "RuntimeError('the task raised SystemExit(3)')",
+        "RuntimeError('the task raised StopIteration(1)')",
+    ]
 
 
 def test_map_of_nothing_yields_nothing(pool):
@@ -158,7 +192,7 @@ def test_what_cannot_travel_is_one_clear_exception_and_the_worker_stays(shared, 
 
 
 def test_large_messages_cross_in_both_directions_without_deadlock(shared):
-    blob = os.urandom(1 << 20) * 50
+    blob = os.urandom(1 << 20) * 16
 
     async def run():
         return await asyncio.gather(*(shared.submit(tasks.echo, blob) for _ in range(2)))
@@ -166,20 +200,126 @@ def test_large_messages_cross_in_both_directions_without_deadlock(shared):
     assert all(echoed == blob for echoed in asyncio.run(run()))
 
 
-def test_a_cancelled_task_does_not_start_and_a_running_ones_result_is_discarded(tmp_path):
+def test_a_cancelled_task_does_not_start_and_a_running_one_is_ended_with_its_worker(tmp_path):
     marker = tmp_path / "marker"
 
     async def run():
-        running = pool.submit(time.sleep, 0.3)
+        running = pool.submit(time.sleep, 60)
         waiting = pool.submit(tasks.note, str(marker), "waiting")
         await asyncio.sleep(0.1)
         assert running.cancel()
         assert waiting.cancel()
-        return await pool.submit(tasks.square, 3)
+        return await asyncio.wait_for(pool.submit(tasks.square, 3), 10)
 
     with LocalPool(1) as pool:
         assert asyncio.run(run()) == 9
     assert not marker.exists()
+
+
+def test_a_cancelled_task_that_ends_soon_leaves_its_worker_alive(shared):
+    async def run():
+        before = await shared.submit(tasks.process_id)
+        running = shared.submit(time.sleep, 0.02)
+        await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.sleep(0.3)
+        assert before in {worker.process.pid for worker in shared._crew}
+
+    asyncio.run(run())
+
+
+def test_a_cancelled_thread_goes_on_unheard_and_another_takes_its_place():
+    async def run():
+        release = threading.Event()
+        running = pool.submit(release.wait, 30)
+        await asyncio.sleep(0.05)
+        running.cancel()
+        assert await asyncio.wait_for(pool.submit(tasks.square, 3), 5) == 9
+        release.set()
+
+    with ThreadPool(1) as pool:
+        asyncio.run(run())
+
+
+def test_threads_share_what_they_are_given_and_need_no_pickle():
+    async def run():
+        return await asyncio.gather(*(pool.submit(lambda value=value: found.append(value)) for value in range(4)))
+
+    found = []
+    with ThreadPool(2) as pool:
+        assert asyncio.run(run()) == [None] * 4
+    assert sorted(found) == [0, 1, 2, 3]
+
+
+def test_short_tasks_are_given_several_at_a_time_and_long_ones_singly(shared):
+    async def most(fn, items, **how):
+        found = 0
+        async for _ in shared.map(fn, items, **how):
+            found = max(found, *(len(member.table) for member in shared._crew.values()))
+        return found
+
+    async def run():
+        assert await most(tasks.square, range(400)) > 4
+        assert await most(tasks.slow_square, range(30)) <= 2
+        assert await most(tasks.wait, [0.02] * 8) == 1
+        assert await most(tasks.square, range(40), chunk=1) == 1
+        assert await most(tasks.square, range(40), timeout=5) == 1
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_dies_with_several_tasks_loses_none_and_only_the_poison_is_given_up():
+    async def run():
+        results = pool.map(tasks.die_of, [0] * 30 + [1] + [0] * 30, chunk=8, in_flight=64)
+        return await collect(results)
+
+    with LocalPool(2, retries=1) as pool:
+        results = asyncio.run(run())
+    assert results == [0] * 30 + [Lost("die_of", 2, -9)] + [0] * 30
+
+
+def test_a_worker_that_writes_garbage_to_its_line_is_replaced(tmp_path):
+    async def run():
+        return await asyncio.gather(pool.submit(tasks.write_to_every_line), pool.submit(tasks.square, 3))
+
+    with LocalPool(2, retries=1) as pool:
+        assert asyncio.run(run()) == [Lost("write_to_every_line", 2, -9), 9]
+
+
+def test_a_huge_result_comes_whole(shared):
+    async def run():
+        return await shared.submit(bytes, 100_000_000)
+
+    assert asyncio.run(run()) == bytes(100_000_000)
+
+
+def test_a_pool_grows_and_shrinks_while_tasks_run_and_loses_nothing():
+    async def run():
+        results, sizes = [], []
+        async for result in pool.map(tasks.slow_square, range(90), chunk=1, in_flight=20):
+            results.append(result)
+            if len(results) in (30, 60):
+                pool.resize({30: 4, 60: 1}[len(results)])
+            sizes.append(len(pool._crew))
+        return results, sizes
+
+    with LocalPool(2) as pool:
+        results, sizes = asyncio.run(run())
+        with pytest.raises(UsageError, match="at least 1 worker"):
+            pool.resize(0)
+    assert results == [n * n for n in range(90)]
+    assert (sizes[20], max(sizes), sizes[-1]) == (2, 4, 1)
+
+
+def test_workers_divide_the_devices_among_them(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_MEM_FRACTION", raising=False)
+    places = [environment(seat, 4) for seat in range(4)]
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in places] == ["3", "5", "3", "5"]
+    assert {place["XLA_PYTHON_CLIENT_MEM_FRACTION"] for place in places} == {"0.375"}
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    assert environment(0, 4)["CUDA_VISIBLE_DEVICES"] == "3,5"
 
 
 def test_a_killed_worker_is_replaced_and_its_task_runs_again(shared, tmp_path):
@@ -310,6 +450,36 @@ def test_a_second_running_loop_is_refused(shared):
             await asyncio.to_thread(asyncio.run, submit())
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("cloud",), "--pool 'cloud' is not available: give one of local, ray, threads"),
+        (("local", 0), "--workers is 0"),
+        (("local", 2, "auto"), "goes with --pool ray, not --pool local"),
+    ],
+)
+def test_a_pool_that_cannot_be_opened_is_one_sentence(given, words):
+    with pytest.raises(UsageError, match=words):
+        opened(*given)
+
+
+def test_a_run_is_resumed_on_the_pool_that_it_had_or_another():
+    with reopened({"kind": "local", "workers": 2}, None, None, None) as pool:
+        assert (type(pool), pool.workers) == (LocalPool, 2)
+    with reopened({"kind": "local", "workers": 2, "address": None}, "threads", None, None) as pool:
+        assert (type(pool), pool.workers > 2) == (ThreadPool, True)
+    with reopened({}, None, 3, None) as pool:
+        assert (type(pool), pool.workers) == (LocalPool, 3)
+
+
+def test_a_chunk_of_nothing_is_refused(shared):
+    async def run():
+        await shared.submit(tasks.square, 1, chunk=0)
+
+    with pytest.raises(UsageError, match="`chunk` is 0"):
+        asyncio.run(run())
 
 
 @pytest.mark.parametrize(("workers", "retries"), [(0, 3), (-1, 3), (2, -1)])
