@@ -4,6 +4,7 @@ A branch stays on its parent's line as in `aiga.inspect.family`; every other chi
 along its parent's birth, so that no edges cross.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from aiga.runs.record import Run
 DRAWN = 50_000
 """Births in one tree."""
 GOLDEN = 0.6180339887498949
-"""Steps of this share of a line fall evenly on it, however many are taken."""
+"""Steps of this share of a circle fall evenly on it, however many are taken."""
 HEIGHTS = {"birth": "step of birth", "generation": "ancestors"}
 """What is up."""
 
@@ -88,8 +89,9 @@ def thinned(parent: Int[np.ndarray, " n"], first: list[int], most: int = DRAWN) 
     if parent.size <= most:
         return np.arange(parent.size)
     kept, above = set(first[-most:]), parent.tolist()
-    for row in np.argsort((np.arange(parent.size) * GOLDEN) % 1, kind="stable").tolist():
-        climb = []
+    stride = next(s for s in range(int(GOLDEN * parent.size), 2 * parent.size) if math.gcd(s, parent.size) == 1)
+    for turn in range(parent.size):
+        climb, row = [], turn * stride % parent.size
         while row >= 0 and row not in kept:
             climb.append(row)
             row = above[row]
