@@ -176,6 +176,17 @@ class Cells(NamedTuple):
     def snapshot(self, row: int) -> bytes:
         return unpack(self.snapshots.get(row), self.origin.tobytes())
 
+    @property
+    def foremost(self) -> int:
+        """The row with the best score, the shortest of several."""
+        return int(np.lexsort((self.length[: self.size], -self.score[: self.size]))[0])
+
+    def births(self, added: Added) -> dict[str, np.ndarray]:
+        """The fields of a `Born` event for the winners, but for the operator."""
+        row = added.row
+        fields = {"id": self.id[row], "parents": self.parent[row][:, None], "kept": added.status, "cell": row}
+        return {**fields, "fitness": self.score[row], "replaced": added.replaced}
+
     def actions(self, row: int) -> UInt8[np.ndarray, " t"]:
         """All actions from the reset to the elite."""
         return self.trajectories.rebuild(*self.moment[row].tolist())

@@ -10,7 +10,8 @@ from jaxtyping import Int, UInt8
 from aiga.archives.cells import Cells
 from aiga.core.errors import require
 from aiga.envs.atari import Atari, montezuma_place
-from aiga.envs.restorable import World, opened
+from aiga.envs.restorable import World, opened, replay
+from aiga.inspect.vine import Individual, compared, words
 from aiga.runs.record import Run
 from aiga.runs.report import ACCENT, FAINT, Figure, style
 
@@ -58,12 +59,29 @@ def figures(run: Run, world: World, archive: Cells, entered: Int[np.ndarray, " p
             "elite of the archive where it stands; every line leads to an elite from the one it was reached from."
         )
         shown.append(Figure("Map", caption, room_map(run.media / "map.png", archive, entered, world)))
-    scores, lengths = archive.score[: archive.size], archive.length[: archive.size]
-    best = int(np.lexsort((lengths, -scores))[0])
+    best = archive.foremost
     path = film(run.media / "best.gif", world, archive.actions(best))
-    caption = f"{scores[best]:,.0f} points after {lengths[best]:,} actions of four frames, replayed from the reset."
+    caption = f"{archive.score[best]:,.0f} points after {archive.length[best]:,} actions of four frames, replayed from"
+    caption += " the reset."
     shown += [course(run, public=montezuma), Figure("The best trajectory", caption, path)]
     return [*shown, practice(run)] if "backward/start" in run.latest() else shown
+
+
+def again(run: Run, world: World, archive: Cells, individual: Individual) -> Figure:
+    """The way to an elite, from the reset on; its score again."""
+    row = individual.row(archive.id[: archive.size])
+    actions, score = archive.actions(row), float(archive.score[row])
+    gained = replay(world, lambda env: b"", actions).score
+    caption = (
+        f"Individual {individual.name}: {len(actions):,} actions from the reset. Recorded: {words(score)} points. "
+        f"Again, the score is {compared(score, gained)}."
+    )
+    if not isinstance(world.fresh(), Atari):
+        rows = [{"individual": individual.name, "actions": len(actions), "recorded": score, "again": gained}]
+        return Figure("The way again", caption, rows)
+    folder = run.media / "replays"
+    folder.mkdir(parents=True, exist_ok=True)
+    return Figure("The way again", caption, film(folder / f"{individual.name}.gif", world, actions))
 
 
 def course(run: Run, public: bool) -> Figure:

@@ -120,7 +120,11 @@ def figure(
     for i, path in enumerate(life.paths):
         known = {"name": "the way", "showlegend": i == 0, "line": {"color": ACCENT, "width": 2}}
         drawn.add_scatter(x=path[:, 0], y=path[:, 1], mode="lines", **known)
-    ends = {"color": [INK] + [ACCENT] * len(life.paths), "size": 10, "symbol": ["circle-open"] + ["circle"] * 9}
+    ends = {
+        "color": [INK] + [ACCENT] * len(life.paths),
+        "size": 10,
+        "symbol": ["circle-open"] + ["circle"] * len(life.paths),
+    }
     places = np.concatenate([life.paths[:1, 0], life.paths[:, -1]])
     drawn.add_scatter(x=places[:, 0], y=places[:, 1], mode="markers", marker=ends, name="start and end")
     drawn.update_yaxes(scaleanchor="x")

@@ -24,7 +24,6 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from aiga.archives.cells import (
-    Added,
     Blobs,
     Cells,
     Found,
@@ -40,11 +39,13 @@ from aiga.archives.cells import (
 from aiga.core.errors import UsageError
 from aiga.core.lifts import Stage, Stages
 from aiga.core.protocols import Info, Key, Pool
+from aiga.envs import restorable
 from aiga.envs.atari import Atari, MontezumaCell, PitfallCell, montezuma_place, pitfall_place
 from aiga.envs.downscale import Dynamic, View, search
 from aiga.envs.pixels import Pixels, shrink
-from aiga.envs.restorable import Explore, Replayed, Rollout, Start, World, explore_many, opened, replay
+from aiga.envs.restorable import Explore, Replayed, Rollout, Start, World, explore_many, opened
 from aiga.inspect import expedition
+from aiga.inspect.vine import Individual
 from aiga.learners.atari import school
 from aiga.learners.backward import Rehearsed
 from aiga.learners.examination import Examination, Examined, examined
@@ -126,7 +127,7 @@ class GoExplore:
         taken = [rollout.actions for rollout in rollouts]
         archive, added = state.archive.add(found, starts, taken, clock, reset_counts=self.reset_counts)
         best = await self.verify(rng, how, archive, clock, float(state.best))
-        births = born(archive, added)
+        births = Born(operator="explore", **archive.births(added))
         actions = state.actions + sum(map(len, taken))
         entered = note_first(state.entered, found.places, int(actions))
         after = state._replace(archive=archive, clock=np.array(clock), actions=actions, best=best, entered=entered)
@@ -164,10 +165,10 @@ class GoExplore:
         scores, lengths = archive.score[: archive.size], archive.length[: archive.size]
         rows = [int(rng.integers(len(scores)))] if clock % AUDIT == 0 else []
         if scores.max() > best:
-            rows.append(foremost(archive))
+            rows.append(archive.foremost)
         for row in rows:
             told = Replayed(float(scores[row]), int(lengths[row]), archive.keys[row].tobytes())
-            seen = present(await self.pool.submit(replay, self.world, how.cell, archive.actions(row)))
+            seen = present(await self.pool.submit(restorable.replay, self.world, how.cell, archive.actions(row)))
             if seen != told:
                 raise RuntimeError(f"replaying the elite of row {row} from the reset gives {seen}, not {told}.")
         return np.maximum(best, scores.max())
@@ -238,20 +239,6 @@ def note_first(entered: Int[np.ndarray, " p"], places: Int[np.ndarray, " m"], no
     """A copy in which rooms entered for the first time have the present as their time."""
     fresh = np.isin(np.arange(len(entered)), places) & (entered < 0)
     return np.where(fresh, now, entered)
-
-
-def born(archive: Cells, added: Added) -> Born:
-    """The births of a batch."""
-    row = added.row
-    return Born(
-        id=archive.id[row],
-        parents=archive.parent[row][:, None],
-        operator="explore",
-        kept=added.status,
-        fitness=archive.score[row],
-        cell=row,
-        replaced=added.replaced,
-    )
 
 
 def make(
@@ -338,17 +325,12 @@ def make(
 
 def demonstrated(own: Any, before: Exploration) -> Any:
     """The state of a phase that begins with what exploration found."""
-    return own._replace(actions=before.archive.actions(foremost(before.archive)))
+    return own._replace(actions=before.archive.actions(before.archive.foremost))
 
 
 def learnt(own: Examined, before: Rehearsed) -> Examined:
     """The state of the examination of what was learnt."""
     return own._replace(policy=before.learner.policy, actions=before.actions)
-
-
-def foremost(archive: Cells) -> int:
-    """The row with the best score, the shortest of several."""
-    return int(np.lexsort((archive.length[: archive.size], -archive.score[: archive.size]))[0])
 
 
 PAPER = {
@@ -389,9 +371,19 @@ CLAIM = (EXPLORATION, ROBUSTIFICATION)
 def figures(run: Run) -> list[Figure]:
     """The course of the exploration, a map of the rooms, a film of the best trajectory."""
     explored: Exploration = run.state.states[0]
+    return expedition.figures(run, explored_world(run), explored.archive, explored.entered)
+
+
+def replay(run: Run, individual: Individual) -> list[Figure]:
+    """The way to an elite, from the reset on."""
+    return [expedition.again(run, explored_world(run), run.state.states[0].archive, individual)]
+
+
+def explored_world(run: Run) -> World:
+    """Where a run explores."""
     stage = make(**run.options).stages[0].system
     assert isinstance(stage, GoExplore)
-    return expedition.figures(run, stage.world, explored.archive, explored.entered)
+    return stage.world
 
 
 if __name__ == "__main__":

@@ -38,6 +38,8 @@ from aiga.core.protocols import Candidates, Evaluation, Info, Key
 from aiga.core.trees import NOBODY, Layout, take
 from aiga.envs.arm import Arm
 from aiga.envs.linear_projection import LinearProjection
+from aiga.inspect import postures
+from aiga.inspect.vine import Individual
 from aiga.runs.claims import Claim
 from aiga.runs.events import Born
 from aiga.runs.record import Run
@@ -267,6 +269,14 @@ def figures(run: Run) -> Iterable[Figure]:
         content = graph.Figure(graph.Scatter(x=x, y=y, mode="markers", marker=marker))
     style(content, height=560, width=640, xaxis_title="descriptor 1", yaxis_title="descriptor 2")
     return [Figure("Map of elites", title, content)]
+
+
+def replay(run: Run, individual: Individual) -> Iterable[Figure]:
+    """The arm as an elite bends it, or the numbers of an elite of another world."""
+    system = make(**run.options).system
+    assert isinstance(system, Generational)
+    grid: Grid = run.state if isinstance(run.state, Grid) else run.state.archive
+    return [postures.again(system.evaluate, grid, individual)]
 
 
 if __name__ == "__main__":
