@@ -66,8 +66,8 @@ class Victim:
         self.process.wait()
 
     def started(self):
-        """Wait until it has taken two steps, or has workers."""
-        self.await_steps(self.before + 2)
+        """Wait until it has taken a step."""
+        self.await_steps(self.before + 1)
 
     def await_steps(self, steps):
         """Wait until a step is committed; note when, by our clock and by the run's."""
@@ -120,11 +120,11 @@ def killed_often(directory, longest, chance, deadline):
     killed, uncommitted = Counter(), 0.0
     while killed.total() < KILLS and (time.monotonic() < deadline or not killed):
         with Victim(directory, FOREVER, "--workers", str(chance.choice([1, 2]))) as victim:
-            if not killed or chance.random() < 0.8:
+            if not killed or chance.random() < 0.6:
                 victim.started()
                 time.sleep(chance.uniform(0, chance.choice([longest / 8, longest])))
             else:
-                time.sleep(chance.uniform(0, 3))
+                time.sleep(chance.uniform(0, 6))  # while it starts
             before = victim.record.summary()["steps"]
             workers = victim.workers()
             wanted = workers and (not killed or chance.random() < 0.5)
@@ -148,13 +148,20 @@ def test_a_run_and_its_workers_may_be_killed_at_any_moment(system, tmp_path):
     assert killed.total() >= 1
     assert killed.total() >= KILLS or time.monotonic() > deadline
     assert done.status == "finished"
-    assert jax.tree.all(jax.tree.map(jax.numpy.array_equal, done.state, whole.state))
+    jax.tree.map(assert_equal, done.state, whole.state)
     for column, values in whole.lineage().items():
         assert values.tolist() == done.lineage()[column].tolist(), column
     assert np.array_equal(done.metric("run/steps").values, np.arange(1, steps + 1))
     assert events(done) == events(whole)
     slowest = np.diff(done.metric("run/seconds").values, prepend=0).max()
     assert uncommitted < COMMITTED + slowest
+
+
+def assert_equal(a, b):
+    """As arrays, or as random keys."""
+    if isinstance(a, jax.Array) and jax.numpy.issubdtype(a.dtype, jax.dtypes.prng_key):
+        a, b = jax.random.key_data(a), jax.random.key_data(b)
+    np.testing.assert_array_equal(a, b)
 
 
 def events(record):
@@ -211,7 +218,7 @@ def test_a_run_of_a_model_that_is_killed_pays_for_no_answer_twice_and_loses_none
         store.close()
         replayed = resume(killed.directory, steps=steps)
         assert len(server.received) == received, "all of it is replayed for free"
-    assert jax.tree.all(jax.tree.map(jax.numpy.array_equal, replayed.state, state))
+    jax.tree.map(assert_equal, replayed.state, state)
     assert {name: column.tolist() for name, column in replayed.lineage().items()} == {
         name: column.tolist() for name, column in lineage.items()
     }
