@@ -154,3 +154,19 @@ def distances(points: Float[Any, "n f"], others: Float[Any, "m f"], nearest: int
     """The mean distance of each point to the nearest others."""
     apart = np.linalg.norm(points[:, None].astype(float) - others[None], axis=-1)
     return np.sort(apart, axis=1)[:, :nearest].mean(axis=1)
+
+
+def told(active: Pairs, retired: Pairs) -> dict[str, Any]:
+    """How many worlds there are and were, and how well agents do in them."""
+    everyone = joined(retired, active)
+    solved = everyone.solved >= 0
+    return {
+        "poet/active": len(active.score),
+        "poet/worlds": len(everyone.score),
+        "poet/solved": solved.sum(),
+        "poet/hardest_solved": everyone.difficulty[solved].max(initial=0.0),
+        "poet/difficulty_solved": everyone.difficulty[solved].sum(),
+        "poet/annecs": (solved & everyone.fresh).sum(),
+        "poet/best": active.score.max(),
+        "poet/mean": active.score.mean(),
+    }

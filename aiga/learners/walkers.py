@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree, UInt32
 
 from aiga.core.errors import UsageError
-from aiga.core.protocols import Candidates, Env, Evaluation, Key, Pool
+from aiga.core.protocols import Candidates, Env, Evaluation, Key, Pool, Transition
 from aiga.core.trees import Layout, take
-from aiga.learners.episodes import play
+from aiga.envs.hills import HillsState
+from aiga.learners.episodes import play, trace
 from aiga.nn.mlp import MLP, mlp, tanh
 from aiga.strategies.noise import NoiseTable
 from aiga.strategies.openai_es import ESState, OpenAIES
@@ -59,17 +60,21 @@ class Walkers(NamedTuple):
 
     async def score(self, key: Key, policies: Float[Any, "n d"], courses: PyTree) -> Float[Any, " n"]:
         """The return of an episode of each policy on the course beside it; the same whatever the number of workers."""
-        seed, turns = int(jax.random.bits(key)), []
+        return (await self.walked(int(jax.random.bits(key)), policies, courses)).returned
+
+    async def walked(self, seed: int, policies: Float[Any, "n d"], courses: PyTree) -> "Batch":
+        """How an episode of each policy went."""
+        turns = []
         for first in range(0, len(policies), self.batch):
             rows = np.minimum(np.arange(first, first + self.batch), len(policies) - 1)
             own = take(jax.tree.map(np.asarray, courses), rows)
             turns.append(self.pool.submit(episodes, self.walk, (seed, first), np.asarray(policies)[rows], own))
         if not turns:
-            return np.zeros(0, np.float32)
+            return Batch(np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros((0, 2), np.float32))
         done = [_present(one) for one in await asyncio.gather(*turns)]
-        returned, length = (np.concatenate(x)[: len(policies)] for x in zip(*done, strict=True))
-        self.lengths.append(length)
-        return returned
+        walked = Batch(*(np.concatenate(x)[: len(policies)] for x in zip(*done, strict=True)))
+        self.lengths.append(walked.length)
+        return walked
 
     async def judge(self, key: Key, policies: Float[Any, "n d"], courses: PyTree, times: int) -> Float[Any, " n"]:
         """The mean return of some episodes each; of one that failed, the lowest number."""
@@ -79,15 +84,25 @@ class Walkers(NamedTuple):
 
     async def advance(self, key: Key, strategy: OpenAIES, clouds: ESState, courses: PyTree) -> ESState:
         """A generation of each cloud on the course beside it; genomes of `strategy` are vectors."""
+        return (await self.advanced(key, strategy, clouds, courses))[0]
+
+    async def advanced(
+        self, key: Key, strategy: OpenAIES, clouds: ESState, courses: PyTree
+    ) -> tuple[ESState, list[dict[str, Any]]]:
+        """As `advance`, and the fields of a `Cloud` event for each cloud, whose key is what `once_more` needs."""
         draw, score = jax.random.split(key)
         rows = [take(clouds, i) for i in range(len(clouds.mean))]
         asked = [jax.device_get(_ask(strategy, jax.random.fold_in(draw, i), row)) for i, row in enumerate(rows)]
         each = partial(np.repeat, repeats=2 * strategy.pairs, axis=0)
         policies = np.concatenate([candidates.genomes for candidates in asked])
-        returned = await self.score(score, policies, jax.tree.map(each, courses))
-        shares = returned.reshape(len(rows), -1)
-        told = [_tell(strategy, *turn) for turn in zip(rows, asked, shares, strict=True)]
-        return jax.tree.map(lambda *x: np.stack(x), *jax.device_get(told))
+        seed = int(jax.random.bits(score))
+        walked = await self.walked(seed, policies, jax.tree.map(each, courses))
+        shares = jax.tree.map(lambda x: x.reshape(len(rows), -1, *x.shape[1:]), walked)
+        places = 2 * strategy.pairs * np.arange(len(rows))
+        keys = np.stack([np.full(len(rows), seed), places], axis=1).astype(np.uint32)
+        turns = zip(rows, asked, shares.returned, shares.place, keys, strict=True)
+        told = jax.device_get([_tell(strategy, *turn) for turn in turns])
+        return jax.tree.map(lambda *x: np.stack(x), *(state for state, _ in told)), [cloud for _, cloud in told]
 
     async def evaluate_candidates(
         self,
@@ -137,9 +152,17 @@ def _ask(strategy: OpenAIES, key: Key, cloud: ESState) -> Candidates:
 
 
 @eqx.filter_jit
-def _tell(strategy: OpenAIES, cloud: ESState, candidates: Candidates, returned: Float[Any, " n"]) -> ESState:
-    evaluation = Evaluation(returned, jnp.zeros((returned.size, 0)))
-    return strategy.tell(jax.random.key(0), cloud, candidates, evaluation)[0]
+def _tell(
+    strategy: OpenAIES,
+    cloud: ESState,
+    candidates: Candidates,
+    returned: Float[Any, " n"],
+    place: Float[Any, "n 2"],
+    words: UInt32[Any, "2"],
+) -> tuple[ESState, dict[str, Array]]:
+    evaluation = Evaluation(returned, place)
+    fields = strategy.cloud(jax.random.wrap_key_data(words), cloud, candidates, evaluation)
+    return strategy.tell(jax.random.key(0), cloud, candidates, evaluation)[0], fields
 
 
 class Batch(NamedTuple):
@@ -147,6 +170,8 @@ class Batch(NamedTuple):
 
     returned: Float[Any, " n"]
     length: Int[Any, " n"]
+    place: Float[Any, "n 2"]
+    """How far the walker's middle is in the end, and how high it was on average: m; NaN: the world has no hills."""
 
 
 def episodes(walk: Walk, seed: tuple[int, int], policies: np.ndarray, courses: PyTree) -> Batch:
@@ -155,10 +180,65 @@ def episodes(walk: Walk, seed: tuple[int, int], policies: np.ndarray, courses: P
     return Batch(*jax.device_get(_walked(walk, layout(walk.sizes), key, policies, courses)))
 
 
+def once_more(
+    walk: Walk,
+    strategy: OpenAIES,
+    mean: Float[Any, " d"],
+    words: UInt32[Any, "2"],
+    noise: Int[Any, " n"],
+    row: int,
+    course: PyTree,
+    batch: int,
+) -> tuple[Batch, PyTree]:
+    """A candidate of `Walkers.advanced` again: its episode, and the world's states, at first and after every step.
+
+    The episode is in a batch of as many, by the program that it was by, so that it is the same to the last bit; the
+    states are those of another program, whose rounding may differ.
+
+    Args:
+        walk: The kind of episode.
+        strategy: With the cloud's `sigma`.
+        mean: Of the cloud.
+        words: The seed of the episodes, and the place of the cloud's first among them.
+        noise: Of all candidates of the cloud.
+        row: Of the candidate.
+        course: On which it walks.
+        batch: Of the `Walkers`.
+    """
+    key, place = jax.random.key(0), int(words[1]) + row
+    _, genomes, at = strategy.again(key, mean, jnp.asarray(noise, jnp.int32), jnp.asarray(row))
+    policy = np.asarray(genomes)[int(at)]
+    seed = int(words[0]), place - place % batch
+    policies = np.tile(policy, (batch, 1))
+    courses = jax.tree.map(lambda x: np.broadcast_to(np.asarray(x), (batch, *np.shape(x))).copy(), course)
+    lived = take(episodes(walk, seed, policies, courses), place % batch)
+    key = jax.random.fold_in(jax.random.key(seed[0]), seed[1])
+    return lived, _seen(walk, layout(walk.sizes), key, policies, courses, jnp.asarray(place % batch))
+
+
+@eqx.filter_jit
+def _seen(
+    walk: Walk, layout: Layout, key: Key, policies: Float[Any, "n d"], courses: PyTree, row: Int[Array, ""]
+) -> PyTree:
+    def look(state: PyTree) -> PyTree:
+        return take(state, row)
+
+    genomes = layout.tree(policies)
+    return trace(key, walk.env, courses, _act, genomes, walk.horizon, params_axis=0, watch=_height, look=look)[1]
+
+
 @eqx.filter_jit
 def _walked(walk: Walk, layout: Layout, key: Key, policies: Float[Any, "n d"], courses: PyTree) -> tuple:
-    played = play(key, walk.env, courses, _act, layout.tree(policies), walk.horizon, params_axis=0)
-    return played.returned, played.length
+    played = play(key, walk.env, courses, _act, layout.tree(policies), walk.horizon, params_axis=0, watch=_height)
+    if not isinstance(played.state, HillsState):
+        return played.returned, played.length, jnp.full((len(policies), 2), jnp.nan)
+    height = played.watched / jnp.maximum(played.length, 1)
+    return played.returned, played.length, jnp.stack([played.state.centre[:, 0], height], axis=1)
+
+
+def _height(after: Transition) -> Float[Array, ""]:
+    """Of the walker's middle."""
+    return after.state.centre[1] if isinstance(after.state, HillsState) else jnp.zeros(())
 
 
 @eqx.filter_jit

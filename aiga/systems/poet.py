@@ -33,13 +33,16 @@ from jaxtyping import Float, Int
 from aiga.core.errors import UsageError
 from aiga.core.protocols import Info, Key, Pool
 from aiga.core.trees import take
-from aiga.inspect.pairs import happened, pictured
+from aiga.inspect.pairs import again, around, happened, pictured
+from aiga.inspect.vine import Individual
 from aiga.learners.courses import Courses, curves, obstacles
-from aiga.learners.pairs import Pairs, begun, distances, joined, mutant, ranks, repeated, scored, settled, stacked
+from aiga.learners.pairs import Pairs, begun, distances, joined, mutant, ranks, repeated, scored, settled, stacked, told
 from aiga.learners.trials import Trial, practised
 from aiga.learners.trials import begun as begin_trial
 from aiga.learners.walkers import Walk, Walkers, layout, strategy_of
+from aiga.runs import catalogue
 from aiga.runs.claims import Claim
+from aiga.runs.events import Cloud
 from aiga.runs.pools import Serial
 from aiga.runs.record import Run
 from aiga.runs.report import Figure
@@ -110,7 +113,8 @@ class POET(eqx.Module):
         if state.iteration and state.iteration % self.mutate_every == 0:
             state = await self.mutate_worlds(mutate, state, walkers)
         events = happened(before, state.active, "invention")
-        state = state._replace(active=await self.optimise(optimise, state, walkers))
+        active, clouds = await self.optimise(optimise, state, walkers)
+        state, events = state._replace(active=active), events | clouds
         before = state.active
         if self.transfers != "none" and state.iteration % self.transfer_every == 0 and len(before.score) > 1:
             state = await self.transfer(transfer, state, walkers)
@@ -119,15 +123,16 @@ class POET(eqx.Module):
         state = state._replace(iteration=state.iteration + 1, episodes=episodes, steps=steps)
         return state, {**self.report(state), **events}
 
-    async def optimise(self, key: Key, state: POETState, walkers: Walkers) -> Pairs:
-        """A step of ES of every agent in its own world."""
+    async def optimise(self, key: Key, state: POETState, walkers: Walkers) -> tuple[Pairs, dict[str, Cloud]]:
+        """A step of ES of every agent in its own world, and the candidates around each."""
         advance, judge = jax.random.split(key)
         pairs = state.active
-        cloud = await walkers.advance(advance, self.strategy, pairs.cloud, pairs.course)
+        cloud, tried = await walkers.advanced(advance, self.strategy, pairs.cloud, pairs.course)
+        clouds = around(pairs, tried)
         score = await walkers.judge(judge, cloud.mean, pairs.course, self.episodes)
         recent = np.concatenate([pairs.recent[:, 1:], score[:, None]], axis=1)
         pairs = pairs._replace(cloud=cloud._replace(identity=pairs.cloud.identity), recent=recent)
-        return scored(pairs, score, int(state.iteration), self.solved)
+        return scored(pairs, score, int(state.iteration), self.solved), clouds
 
     async def transfer(self, key: Key, state: POETState, walkers: Walkers) -> POETState:
         """Every world is offered the agents of all others, and takes the best if that is better than its own."""
@@ -230,19 +235,10 @@ class POET(eqx.Module):
 
     def report(self, state: POETState) -> Info:
         """Counts, and how well agents do now."""
-        everyone = joined(state.retired, state.active)
-        solved = everyone.solved >= 0
         return {
-            "poet/active": len(state.active.score),
-            "poet/worlds": len(everyone.score),
-            "poet/solved": solved.sum(),
-            "poet/hardest_solved": everyone.difficulty[solved].max(initial=0.0),
-            "poet/difficulty_solved": everyone.difficulty[solved].sum(),
-            "poet/annecs": (solved & everyone.fresh).sum(),
+            **told(state.active, state.retired),
             "poet/transfers": state.transfers[1],
             "poet/transfers_tried": state.transfers[0],
-            "poet/best": state.active.score.max(),
-            "poet/mean": state.active.score.mean(),
             "poet/episodes": state.episodes,
             "poet/env_steps": state.steps,
         }
@@ -387,8 +383,14 @@ CLAIM_ENHANCED = Claim(
 
 def figures(run: Run) -> Iterable[Figure]:
     """The tree of worlds, an agent in the hardest world that is solved, who went where, and curves."""
-    system = make(**{**run.options, "table": 2**16})  # nobody learns here
+    system = catalogue.find(run.system).make(**{**run.options, "table": 2**16})  # nobody learns here
     return pictured(run, joined(run.state.retired, run.state.active), system.walk, system.solved)
+
+
+def replay(run: Run, individual: Individual) -> Iterable[Figure]:
+    """A candidate, or an agent, in its world."""
+    system, everyone = catalogue.find(run.system).make(**run.options), joined(run.state.retired, run.state.active)
+    return again(run, everyone, individual, system.walk, system.strategy, system.batch)
 
 
 if __name__ == "__main__":
