@@ -23,27 +23,27 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt32
 
 from aiga.archives.novelty import Novelty
 from aiga.core.errors import UsageError
 from aiga.core.lifts import maybe
 from aiga.core.protocols import Candidates, Evaluation, Info, Key, Pool
 from aiga.core.trees import Layout, grow, take
-from aiga.envs.maze import FEATURES, HARD_MAZE, Maze
-from aiga.inspect import mazes
+from aiga.envs.maze import HARD_MAZE
+from aiga.inspect import chain_lives, mazes
+from aiga.inspect.vine import Individual
 from aiga.learners.arcade import Arcade, Console
-from aiga.learners.episodes import play
-from aiga.nn.mlp import mlp
+from aiga.learners.drives import Drive, driven
 from aiga.runs.claims import Claim
-from aiga.runs.events import Born
+from aiga.runs.events import Born, Cloud
 from aiga.runs.pools import Serial
 from aiga.runs.record import Run
 from aiga.runs.report import Figure
 from aiga.strategies.genetic import Genetic, Parents
 from aiga.strategies.noise import NoiseTable
 from aiga.strategies.openai_es import ESState, OpenAIES
-from aiga.strategies.seed_chains import Chains, Decoder, Extension, Start, compression, on_host, places, with_room
+from aiga.strategies.seed_chains import Chains, Extension, Start, compression, on_host, places, with_room
 
 ABOUT = {"papers": (48,), "pillar": "learning", "needs": ()}
 
@@ -133,6 +133,7 @@ class DeepGA:
 
     async def step(self, key: Key, state: Searched) -> tuple[Searched, Info]:
         ask, evaluate, prove, tell = jax.random.split(key, 4)
+        words = np.concatenate([jax.random.key_data(ask), jax.random.key_data(evaluate)])
         population = state.population._replace(genomes=with_room(state.population.genomes))
         candidates = _ask(self.with_room_of(population), ask, population)
         evaluation = await maybe(self.world.evaluate(evaluate, candidates.genomes))
@@ -146,7 +147,30 @@ class DeepGA:
         born = Born(operator="mutation", **self.strategy.births(candidates, evaluation, after))
         elite = took_over(after, evaluation.descriptor, state.elite)
         info = {**info, **record.metrics(), **self.compactness(after), "born": born}
+        if evaluation.descriptor.shape[1]:
+            info["cloud"] = self.cloud(words, state, candidates, evaluation)
         return Searched(after, elite, archive, record), info
+
+    def cloud(
+        self, words: UInt32[np.ndarray, " k"], state: Searched, candidates: Candidates, evaluation: Evaluation
+    ) -> Cloud:
+        """The generation as its pseudo-offspring: each has a parent of its own, and the elite stands for all."""
+        assert candidates.noise is not None
+        assert candidates.parents is not None
+        fitness = jnp.nan if self.novelty else state.population.fitness[0]
+        fields = {
+            "parent": state.population.identity[0],
+            "generation": state.population.generation,
+            "behaviour": evaluation.descriptor,
+            "fitness": evaluation.fitness,
+            "noise": candidates.noise,
+            "sign": jnp.ones_like(candidates.noise),
+            "key": words,
+            "parent_behaviour": state.elite[0],
+            "parent_fitness": jnp.asarray(fitness),
+            "parents": candidates.parents[:, 0],
+        }
+        return Cloud(**{name: np.asarray(value)[None] for name, value in fields.items()}, names=("x", "y"))
 
     def with_room_of(self, population: Parents) -> Genetic:
         """The strategy, whose random chains have as much room as those of the population."""
@@ -211,36 +235,6 @@ _tell = eqx.filter_jit(lambda strategy, *told: strategy.tell(*told))
 _succeed = eqx.filter_jit(lambda strategy, *told: strategy.succeed(*told))
 
 
-class Drive:
-    """The hard maze, for chains that say how a small network steers a robot."""
-
-    def __init__(self, hidden: int, table: NoiseTable, remember: int) -> None:
-        network = mlp(jax.random.key(0), (FEATURES, hidden, 2), last=jax.nn.sigmoid)
-        fan_in = jax.tree.map(lambda x: jnp.full(x.shape, x.shape[1] ** -0.5 if x.ndim == 2 else 0.0), network)
-        self.layout = Layout.of(network)
-        self.numbers = self.layout.size
-        self.scale = np.asarray(self.layout.flat(fan_in))
-        self.decoder = Decoder(np.asarray(table.values), self.scale, remember)
-
-    def evaluate(self, key: Key, chains: Chains) -> Evaluation:
-        weights = np.stack([self.decoder.weights(chain) for chain in on_host(chains)])
-        return driven(key, self.layout, jnp.asarray(weights))
-
-
-@eqx.filter_jit
-def driven(key: Key, layout: Layout, weights: Float[Array, "n w"]) -> Evaluation:
-    """Minus the distance to the goal at the end; the descriptor is where that is."""
-    maze = Maze()
-    played = play(key, maze, HARD_MAZE, steer, layout.tree(weights), maze.steps)
-    return Evaluation(played.returned, played.state.position, played.length)
-
-
-def steer(key: Key, network: Any, seen: Array, memory: tuple[()]) -> tuple[Array, tuple[()]]:
-    """The network's answer is the action."""
-    del key
-    return network(seen), memory
-
-
 class Clouds(NamedTuple):
     """The state of `Following`."""
 
@@ -260,6 +254,8 @@ class Following:
     def step(self, key: Key, state: Clouds) -> tuple[Clouds, Info]:
         after, candidates, evaluation, info = _follow(self.strategy, self.layout, key, state.cloud)
         record = state.record.after(evaluation)
+        cloud = self.strategy.cloud(key, state.cloud, candidates, evaluation)
+        info = {**info, "cloud": Cloud(**cloud, names=("x", "y"))}
         born = Born(operator="openai_es", **self.strategy.births(state.cloud, candidates, evaluation))
         return Clouds(after, record), {**info, **record.metrics(), "born": born}
 
@@ -380,6 +376,11 @@ def figures(run: Run) -> Iterable[Figure]:
     said = f"the first to reach the goal was number {solved:,}" if solved else "none reached the goal"
     drawn = mazes.draw(HARD_MAZE, ends=record.ended[:end])
     return [Figure("Where they ended", f"{end:,} individuals; {said}.", drawn)]
+
+
+def replay(run: Run, individual: Individual) -> Iterable[Figure]:
+    """The way of an individual through the maze again."""
+    return chain_lives.again(make(**run.options), run, individual)
 
 
 if __name__ == "__main__":
