@@ -77,9 +77,11 @@ class Dashboard:
     def __init__(self, settings: Settings, ended: Callable[[], bool]) -> None:
         self.settings, self.ended = settings, ended
         self.root = Root(settings.directory)
-        self.reading, self.drawing, self.computing = Lane(READING), Lane(DRAWING), Lane(COMPUTING)
-        self.watcher = Watcher(self.root, self.reading)
         self.answers = Answers(ended)
+        self.reading, self.drawing, self.computing = (
+            Lane(seconds, self.answers.wanted) for seconds in (READING, DRAWING, COMPUTING)
+        )
+        self.watcher = Watcher(self.root, self.reading)
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -150,10 +152,11 @@ class Dashboard:
         state = tuple(places.signature(path) for path in paths)
         choices = _Choices({k: v for k, v in query.items() if k not in ("run", "folder")})
         if place is not None and not choices and os.path.lexists(place / "claim.json"):
-            computed = lambda: self.computing.ask(work.claim, str(place))  # noqa: E731
+            computed = lambda: self.drawing.ask(work.claim, str(place))  # noqa: E731
         else:
-            computed = lambda: self.computing.ask(work.comparison, [*map(str, paths)], dict(choices))  # noqa: E731
-        return _json(await self.answers.get(("compare", tuple(names), choices), state, computed), request)
+            computed = lambda: self.drawing.ask(work.comparison, [*map(str, paths)], dict(choices))  # noqa: E731
+        question = ("compare", tuple(names), folder, choices)
+        return _json(await self.answers.get(question, state, computed, request.is_disconnected), request)
 
     def _sound(self, names: list[str]) -> list[Path]:
         """The folders of runs, if nothing speaks against opening their files."""
@@ -197,7 +200,8 @@ class Dashboard:
         plain = [dict(argument) if isinstance(argument, _Choices) else argument for argument in arguments]
         question = (function.__name__, name, *arguments)
         computed = lambda: lane.ask(function, str(path), *plain)  # noqa: E731
-        return _json(await self.answers.get(question, places.signature(path), computed), request)
+        state = places.signature(path)
+        return _json(await self.answers.get(question, state, computed, request.is_disconnected), request)
 
 
 class _Choices(tuple[tuple[str, str], ...]):

@@ -4,7 +4,10 @@ Each lane has one worker.  What takes too long is ended, and its worker with it;
 """
 
 import asyncio
-from collections import OrderedDict
+import contextlib
+import os
+import signal
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
@@ -12,6 +15,7 @@ from aiga.core.errors import UsageError
 from aiga.runs.local_pool import LocalPool
 from aiga.runs.pools import Lost
 
+Gone = Callable[[], Awaitable[bool]]
 KEPT = 128 << 20
 """Bytes of answers that are remembered."""
 
@@ -19,10 +23,17 @@ KEPT = 128 << 20
 class Lane:
     """One worker process, and how long it may take for an answer."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, wanted: Callable[[asyncio.Task[Any]], bool] = lambda task: True) -> None:
+        """Args:
+        seconds: Of an answer.
+        wanted: Whether anybody waits for a task; one that nobody waits for makes room for the next question.
+        """
         self.seconds = seconds
+        self._wanted = wanted
         self._pool: LocalPool | None = None
+        self._worker = 0
         self._turn = asyncio.Lock()
+        self._running: asyncio.Task[Any] | None = None
 
     async def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """The value of `function(*arguments)` in the worker; questions are answered one after the other.
@@ -30,23 +41,41 @@ class Lane:
         Raises:
             UsageError: It took too long, its process was killed, or it failed.
         """
+        if self._running is not None and not self._wanted(self._running):
+            self._running.cancel()
         async with self._turn:
-            self._pool = self._pool or LocalPool(1, retries=0)
+            self._running = asyncio.current_task()
             try:
-                value = await asyncio.wait_for(self._pool.submit(function, *arguments), self.seconds)
-            except TimeoutError:
-                self.close()
-                raise UsageError(f"this took longer than {self.seconds:g} seconds and was ended.") from None
-            except asyncio.CancelledError:  # nobody waits for it, and the next question should not either
-                self.close()
-                raise
-            except UsageError:
-                raise
-            except Exception as error:  # whatever a run's content makes of our code is said of this question alone
-                raise UsageError(f"this cannot be shown ({type(error).__name__}: {error}).") from error
+                value = await self._answer(function, *arguments)
+            finally:
+                self._running = None
         if isinstance(value, Lost):
+            self.close()
             raise UsageError("the process that computed this was killed, perhaps for want of memory.")
         return value
+
+    async def _answer(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        if self._pool is None:
+            self._pool = LocalPool(1, retries=0)
+            self._worker = await self._pool.submit(os.getpid)
+        try:
+            return await asyncio.wait_for(self._pool.submit(function, *arguments), self.seconds)
+        except TimeoutError:
+            self._end()
+            raise UsageError(f"this took longer than {self.seconds:g} seconds and was ended.") from None
+        except asyncio.CancelledError:  # nobody waits for it, and the next question should not either
+            self._end()
+            raise
+        except UsageError:
+            raise
+        except Exception as error:  # whatever a run's content makes of our code is said of this question alone
+            raise UsageError(f"this cannot be shown ({type(error).__name__}: {error}).") from error
+
+    def _end(self) -> None:
+        """End the worker amid a task: at once, since all other questions wait as well."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._worker, signal.SIGKILL)
+        self.close()
 
     def close(self) -> None:
         """End the worker; a later question starts another."""
@@ -66,24 +95,41 @@ class Answers:
         self._kept: OrderedDict[Hashable, tuple[Hashable, bytes]] = OrderedDict()
         self._size = 0
         self._asked: dict[Hashable, asyncio.Task[bytes]] = {}
+        self._waiting: Counter[asyncio.Task[Any]] = Counter()
 
-    async def get(self, question: Hashable, state: Hashable, compute: Callable[[], Awaitable[bytes]]) -> bytes:
-        """The answer to a question about a run in a state."""
+    async def get(
+        self, question: Hashable, state: Hashable, compute: Callable[[], Awaitable[bytes]], gone: Gone | None = None
+    ) -> bytes:
+        """The answer to a question about a run in a state; `gone()`: nobody waits for it any more."""
         if question in self._kept and self._kept[question][0] == state:
             self._kept.move_to_end(question)
             return self._kept[question][1]
         if question not in self._asked:
-            self._asked[question] = asyncio.create_task(self._compute(question, state, compute))
-        task = self._asked[question]
-        while not (await asyncio.wait({task}, timeout=0.5))[0]:
-            if self._ended():
-                raise UsageError("the dashboard is being ended.")
-        return await task
+            task = self._asked[question] = asyncio.create_task(self._compute(question, state, compute))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # also where nobody asks
+        return await self._awaited(self._asked[question], gone)
+
+    def wanted(self, task: asyncio.Task[Any]) -> bool:
+        """Whether anybody waits for what a task computes."""
+        return task not in self._asked.values() or self._waiting[task] > 0
 
     def close(self) -> None:
         """Compute no more."""
         for task in self._asked.values():
             task.cancel()
+
+    async def _awaited(self, task: asyncio.Task[bytes], gone: Gone | None) -> bytes:
+        self._waiting[task] += 1
+        try:
+            while not (await asyncio.wait({task}, timeout=0.5))[0]:
+                if self._ended() or (gone is not None and await gone()):
+                    raise UsageError("nobody waits for this any more.")
+        finally:
+            self._waiting[task] -= 1
+            self._waiting += Counter()  # drops those of nobody
+        if task.cancelled():
+            raise UsageError("this was ended; ask again.")
+        return task.result()
 
     async def _compute(self, question: Hashable, state: Hashable, compute: Callable[[], Awaitable[bytes]]) -> bytes:
         try:

@@ -49,7 +49,7 @@ class Root:
 
     def __init__(self, directory: Path) -> None:
         if not directory.is_dir():
-            raise UsageError(f"{directory} is no folder: give the folder that holds your runs, such as `runs`.")
+            raise UsageError(f"{directory} is no folder: give the one that holds your runs, or start a run first.")
         self.given, self.path = directory, directory.resolve()
 
     def runs(self) -> Found:

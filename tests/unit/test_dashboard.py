@@ -228,6 +228,23 @@ def test_a_task_that_takes_too_long_is_ended_and_the_next_one_is_answered():
     assert asyncio.run(both()) == 3
 
 
+def test_what_nobody_waits_for_makes_room_for_the_next_question():
+    async def left():
+        return True
+
+    async def asked():
+        answers = Answers()
+        lane = Lane(60.0, answers.wanted)
+        try:
+            with pytest.raises(UsageError, match="nobody waits"):
+                await answers.get("slow", 1, lambda: lane.ask(time.sleep, 60), left)
+            return await asyncio.wait_for(lane.ask(abs, -3), 30)
+        finally:
+            lane.close()
+
+    assert asyncio.run(asked()) == 3
+
+
 def test_the_same_question_is_computed_once_until_the_run_changes():
     asked = []
 

@@ -34,7 +34,11 @@ export function duration(seconds) {
 export function ago(time) {
   const seconds = (Date.now() - time) / 1000;
   if (!(seconds >= -60)) return "–";
-  for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
+  for (const [size, unit] of [
+    [86400, "d"],
+    [3600, "h"],
+    [60, "min"],
+  ]) {
     if (seconds >= size) return `${Math.floor(seconds / size)} ${unit} ago`;
   }
   return "just now";
@@ -51,13 +55,23 @@ export function compact(value) {
 }
 
 export const WORDS = {
-  running: "running", finished: "finished", stopped: "stopped", budget: "budget spent", failed: "failed",
-  killed: "killed", unreadable: "unreadable", reading: "reading …",
+  running: "running",
+  finished: "finished",
+  stopped: "stopped",
+  budget: "budget spent",
+  failed: "failed",
+  killed: "killed",
+  unreadable: "unreadable",
+  reading: "reading …",
 };
 
 export function status(row) {
   const known = row.status in WORDS ? row.status : "other";
-  return h("span", { class: `status ${known}`, title: row.reason || row.fault || "" }, WORDS[row.status] ?? String(row.status));
+  return h(
+    "span",
+    { class: `status ${known}`, title: row.reason || row.fault || "" },
+    WORDS[row.status] ?? String(row.status),
+  );
 }
 
 export function progress(row) {
@@ -70,7 +84,11 @@ export function progress(row) {
 }
 
 export function copier(text, label = "copy") {
-  const button = h("button", { class: "copy", type: "button", title: `Copy: ${text}`, "aria-label": `Copy ${text}` }, label);
+  const button = h(
+    "button",
+    { class: "copy", type: "button", title: `Copy: ${text}`, "aria-label": `Copy ${text}` },
+    label,
+  );
   button.addEventListener("click", async (event) => {
     event.stopPropagation();
     button.textContent = (await copied(text)) ? "copied" : "press Ctrl-C";
@@ -83,7 +101,8 @@ async function copied(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
-  } catch {  // not a secure context: over plain HTTP from another machine
+  } catch {
+    // not a secure context: over plain HTTP from another machine
     const field = h("textarea", { class: "away" });
     field.value = text;
     document.body.append(field);
@@ -111,9 +130,16 @@ export function spark(values) {
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("class", "spark");
   svg.setAttribute("aria-hidden", "true");
-  const low = Math.min(...values), span = Math.max(...values) - low || 1;
-  const points = values.map((value, i) => `${((100 * i) / Math.max(1, values.length - 1)).toFixed(1)},${(54 - (48 * (value - low)) / span).toFixed(1)}`);
-  for (const [tag, attributes] of [["polygon", { points: `0,60 ${points.join(" ")} 100,60` }], ["polyline", { points: points.join(" ") }]]) {
+  const low = Math.min(...values),
+    span = Math.max(...values) - low || 1;
+  const points = values.map(
+    (value, i) =>
+      `${((100 * i) / Math.max(1, values.length - 1)).toFixed(1)},${(54 - (48 * (value - low)) / span).toFixed(1)}`,
+  );
+  for (const [tag, attributes] of [
+    ["polygon", { points: `0,60 ${points.join(" ")} 100,60` }],
+    ["polyline", { points: points.join(" ") }],
+  ]) {
     const shape = document.createElementNS(svg.namespaceURI, tag);
     for (const [name, value] of Object.entries(attributes)) shape.setAttribute(name, value);
     svg.append(shape);

@@ -3,7 +3,9 @@ import { h, picture } from "./dom.js";
 import { rebuilt } from "./markup.js";
 import { Plot, individual } from "./plot.js";
 
-const LONG = 40;  // rows of a table that are shown at once
+const LARGEST = 4e6; // letters of a drawing
+const BEYOND = /<\s*(image|use|style|foreignObject|animate|set|pattern|mask|filter)\b/i;
+const LONG = 40; // rows of a table that are shown at once
 
 export class Figures {
   constructor(id, { onindividual } = {}) {
@@ -20,10 +22,16 @@ export class Figures {
     this.cards = figures.map((figure, i) => this.card(figure, before[i]));
     for (const card of before) if (!this.cards.includes(card)) card.plot?.close();
     const elements = this.cards.map((card) => card.element);
-    if (elements.some((element, i) => this.place.children[i] !== element) || elements.length !== this.place.children.length) {
+    if (
+      elements.some((element, i) => this.place.children[i] !== element) ||
+      elements.length !== this.place.children.length
+    ) {
       this.place.replaceChildren(...elements);
     }
-    this.place.classList.toggle("pictures", figures.length > 1 && figures.every((figure) => ["picture", "film"].includes(figure.kind)));
+    this.place.classList.toggle(
+      "pictures",
+      figures.length > 1 && figures.every((figure) => ["picture", "film"].includes(figure.kind)),
+    );
   }
 
   card(figure, before) {
@@ -66,9 +74,10 @@ export class Figures {
     if (figure.kind === "table") return table(figure, this.onindividual);
     if (figure.kind === "missing") return h("p", { class: "fault" }, figure.reason);
     const address = picture(this.id, figure.file, figure.time);
-    if (figure.kind === "film") return h("video", { src: address, controls: true, loop: true, muted: true, preload: "metadata" });
-    return h("button", { class: "zoom", type: "button", "aria-label": `Enlarge ${figure.title}`, onclick: () => enlarge(address, figure.title) },
-      h("img", { src: address, alt: figure.title, loading: "lazy" }));
+    if (figure.file.toLowerCase().endsWith(".svg")) return drawing(address, figure.title);
+    if (figure.kind === "film")
+      return h("video", { src: address, controls: true, loop: true, muted: true, preload: "metadata" });
+    return painting(address, figure.title);
   }
 
   chosen(event) {
@@ -83,14 +92,49 @@ export class Figures {
   }
 }
 
+function painting(address, title) {
+  const image = h("img", { src: address, alt: title, loading: "lazy" });
+  const open = () => enlarge(address, title);
+  return h("button", { class: "zoom", type: "button", "aria-label": `Enlarge ${title}`, onclick: open }, image);
+}
+
+// A drawing stands in the page itself, so that what its marks say is shown; one with more than shapes is a picture.
+function drawing(address, title) {
+  const place = h("div");
+  fetch(address)
+    .then((response) => response.text())
+    .then((text) =>
+      place.replaceChildren(text.length < LARGEST && !BEYOND.test(text) ? rebuilt(text) : painting(address, title)),
+    )
+    .catch(() => place.replaceChildren(painting(address, title)));
+  return place;
+}
+
 function table(figure, onindividual) {
   if (!figure.rows.length) return h("p", { class: "none" }, "nothing");
   const body = h("tbody");
-  const all = figure.rows.map((row) => () => h("tr", {}, row.map((cell, i) => h("td", {}, linked(cell, figure.columns[i], row, onindividual)))));
+  const all = figure.rows.map(
+    (row) => () =>
+      h(
+        "tr",
+        {},
+        row.map((cell, i) => h("td", {}, linked(cell, figure.columns[i], row, onindividual))),
+      ),
+  );
   body.append(...all.slice(0, LONG).map((make) => make()));
-  const head = h("thead", {}, h("tr", {}, figure.columns.map((column) => h("th", { scope: "col" }, column))));
+  const head = h(
+    "thead",
+    {},
+    h(
+      "tr",
+      {},
+      figure.columns.map((column) => h("th", { scope: "col" }, column)),
+    ),
+  );
   const made = h("div", { class: "scroll" }, h("table", {}, head, body));
-  const left = figure.left ? h("p", { class: "none" }, `${figure.left.toLocaleString("en")} more rows are not shown.`) : null;
+  const left = figure.left
+    ? h("p", { class: "none" }, `${figure.left.toLocaleString("en")} more rows are not shown.`)
+    : null;
   if (all.length <= LONG) return h("div", {}, made, left);
   const more = h("button", { type: "button", class: "more" }, `Show all ${all.length.toLocaleString("en")} rows`);
   more.addEventListener("click", () => {
@@ -111,14 +155,19 @@ function linked(cell, column, row, onindividual) {
   let end = 0;
   for (const match of cell.matchAll(NAMED)) {
     const name = whole(match[0]);
-    if (!name || (cell.endsWith(")") && !NAMING.test(column) && !NAMING.test(fact) && cell[match.index - 1] !== "(")) continue;
-    parts.push(cell.slice(end, match.index), h("button", { type: "button", class: "link", onclick: () => onindividual(name) }, match[0]));
+    if (!name || (cell.endsWith(")") && !NAMING.test(column) && !NAMING.test(fact) && cell[match.index - 1] !== "("))
+      continue;
+    parts.push(
+      cell.slice(end, match.index),
+      h("button", { type: "button", class: "link", onclick: () => onindividual(name) }, match[0]),
+    );
     end = match.index + match[0].length;
   }
   return [...parts, cell.slice(end)];
 }
 
-function whole(text) {
+// The number of an individual that is written as birth step and index.
+export function whole(text) {
   const pair = /^(\d+)\.(\d+)$/.exec(text);
   return pair ? individual(String((BigInt(pair[1]) << 32n) | BigInt(pair[2]))) : individual(text);
 }
@@ -127,7 +176,12 @@ export function enlarge(address, title) {
   const image = h("img", { src: address, alt: title });
   const close = h("button", { type: "button", class: "plain", "aria-label": "Close" }, "✕");
   const open = h("a", { href: address, target: "_blank", rel: "noopener" }, "open alone");
-  const dialog = h("dialog", { class: "lightbox", "aria-label": title }, h("header", {}, h("strong", {}, title), open, close), image);
+  const dialog = h(
+    "dialog",
+    { class: "lightbox", "aria-label": title },
+    h("header", {}, h("strong", {}, title), open, close),
+    image,
+  );
   close.addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   dialog.addEventListener("close", () => dialog.remove());

@@ -3,9 +3,17 @@ import { h } from "./dom.js";
 import * as panel from "./panel.js";
 
 const KEYS = [
-  ["/", "filter the runs, or search"], ["↑ ↓, j k", "next and previous run in the list"], ["Enter", "open the run"], ["x, space", "tick the run to compare it"],
-  ["c", "compare the ticked runs"], ["← →", "next and previous view, on the tabs"], ["1 … 9", "the first, second, … view of a run"], ["g", "to the list of runs"],
-  ["t", "light or dark"], ["?", "these keys"], ["Esc", "close a panel, leave a field"],
+  ["/", "filter the runs, or search"],
+  ["↑ ↓, j k", "next and previous run in the list"],
+  ["Enter", "open the run"],
+  ["x, space", "tick the run to compare it"],
+  ["c", "compare the ticked runs"],
+  ["← →", "next and previous view, on the tabs"],
+  ["1 … 9", "the first, second, … view of a run"],
+  ["g", "to the list of runs"],
+  ["t", "light or dark"],
+  ["?", "these keys"],
+  ["Esc", "close a panel, leave a field"],
 ];
 
 export function listen() {
@@ -23,7 +31,9 @@ function pressed(event) {
     return;
   }
   if (field) return;
-  const action = ACTIONS[event.key] ?? (/^[1-9]$/.test(event.key) ? () => document.querySelectorAll('[role="tab"]')[event.key - 1]?.click() : null);
+  const action =
+    ACTIONS[event.key] ??
+    (/^[1-9]$/.test(event.key) ? () => document.querySelectorAll('[role="tab"]')[event.key - 1]?.click() : null);
   if (!action) return;
   event.preventDefault();
   action();
@@ -40,7 +50,12 @@ const ACTIONS = {
 function help() {
   const close = h("button", { type: "button", class: "plain", "aria-label": "Close" }, "✕");
   const rows = KEYS.map(([key, what]) => h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)));
-  const dialog = h("dialog", { class: "keys", "aria-label": "Keys" }, h("header", {}, h("strong", {}, "Keys"), close), h("dl", {}, rows));
+  const dialog = h(
+    "dialog",
+    { class: "keys", "aria-label": "Keys" },
+    h("header", {}, h("strong", {}, "Keys"), close),
+    h("dl", {}, rows),
+  );
   close.addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   dialog.addEventListener("close", () => dialog.remove());

@@ -1,6 +1,7 @@
 // All runs: as a table or as cards, filtered, sorted, in groups by folder; several can be ticked to be compared.
-import { ago, command, copier, duration, h, money, number, picture, progress, spark, status } from "./dom.js";
+import { ago, h } from "./dom.js";
 import { facts, listen, runs } from "./live.js";
+import { entry, heading } from "./row.js";
 
 const SORTS = {
   newest: ["Written last", (row) => -row.written],
@@ -13,20 +14,44 @@ const SORTS = {
   cost: ["Cost", (row) => -(row.cost?.usd ?? -1)],
 };
 const BATCH = 200;
-const FOLDED = 6;  // a folder with more runs begins closed
-const chosen = { text: "", status: "", sort: "newest", cards: false, shown: BATCH, ticked: new Set(), folds: new Map() };
+const FOLDED = 6; // a folder with more runs begins closed
+const chosen = {
+  text: "",
+  status: "",
+  sort: "newest",
+  cards: false,
+  shown: BATCH,
+  ticked: new Set(),
+  folds: new Map(),
+};
 if (sessionStorage.getItem("aiga-cards") === "1") chosen.cards = true;
 
 export function show(main) {
   const state = { made: new Map() };
-  const filter = h("input", { type: "search", id: "filter", placeholder: "Filter: name, system, option, model …", "aria-label": "Filter the runs", value: chosen.text, spellcheck: "false" });
+  const filter = h("input", {
+    type: "search",
+    id: "filter",
+    placeholder: "Filter: name, system, option, model …",
+    "aria-label": "Filter the runs",
+    value: chosen.text,
+    spellcheck: "false",
+  });
   const counts = h("div", { class: "chips", role: "group", "aria-label": "Status" });
-  const sort = h("select", { "aria-label": "Sort by" }, Object.entries(SORTS).map(([name, [label]]) => h("option", { value: name, selected: name === chosen.sort }, label)));
+  const sort = h(
+    "select",
+    { "aria-label": "Sort by" },
+    Object.entries(SORTS).map(([name, [label]]) => h("option", { value: name, selected: name === chosen.sort }, label)),
+  );
   const form = h("button", { type: "button", class: "plain", "aria-pressed": String(chosen.cards) }, "cards");
   const compare = h("button", { type: "button", class: "main" });
   const rows = h("div", { class: "runs", id: "runs" });
   const notice = h("p", { class: "none" });
-  main.replaceChildren(h("h1", { class: "away" }, "Runs"), h("div", { class: "tools" }, filter, counts, h("span", { class: "grow" }), compare, sort, form), rows, notice);
+  main.replaceChildren(
+    h("h1", { class: "away" }, "Runs"),
+    h("div", { class: "tools" }, filter, counts, h("span", { class: "grow" }), compare, sort, form),
+    rows,
+    notice,
+  );
 
   const update = () => {
     const found = filtered();
@@ -38,10 +63,11 @@ export function show(main) {
     notice.textContent = said(found.length);
   };
   let due = 0;
-  const soon = () => (due ||= requestAnimationFrame(() => {
-    due = 0;
-    update();
-  }));
+  const soon = () =>
+    (due ||= requestAnimationFrame(() => {
+      due = 0;
+      update();
+    }));
   for (const kind of ["input", "search"]) {
     filter.addEventListener(kind, () => {
       chosen.text = filter.value;
@@ -77,7 +103,8 @@ export function compareAddress(names) {
 }
 
 function said(found) {
-  if (!runs.size) return `There are no runs in ${facts.directory}. Start one: aiga run map_elites --out ${facts.directory}/first`;
+  if (!runs.size)
+    return `There are no runs in ${facts.directory}. Start one: aiga run map_elites --out ${facts.directory}/first`;
   if (!found) return "No run fits the filter.";
   return facts.complete ? "" : "There are more folders here than can be shown: start the dashboard in one of them.";
 }
@@ -85,7 +112,8 @@ function said(found) {
 function filtered() {
   const words = chosen.text.toLowerCase().split(/\s+/).filter(Boolean);
   const key = SORTS[chosen.sort][1];
-  const fits = (row) => (!chosen.status || row.status === chosen.status) && words.every((word) => haystack(row).includes(word));
+  const fits = (row) =>
+    (!chosen.status || row.status === chosen.status) && words.every((word) => haystack(row).includes(word));
   const found = [...runs.values()].filter(fits).map((row) => [key(row), row]);
   found.sort(([a, x], [b, y]) => (a < b ? -1 : a > b ? 1 : x.id < y.id ? -1 : 1));
   return found.map(([, row]) => row);
@@ -103,31 +131,61 @@ function haystack(row) {
 function drawCounts(place, update) {
   const counted = {};
   for (const row of runs.values()) counted[row.status] = (counted[row.status] ?? 0) + 1;
-  const chips = [["", `all ${runs.size}`], ...Object.entries(counted).sort().map(([name, count]) => [name, `${name} ${count}`])];
+  const chips = [
+    ["", `all ${runs.size}`],
+    ...Object.entries(counted)
+      .sort()
+      .map(([name, count]) => [name, `${name} ${count}`]),
+  ];
   const text = JSON.stringify([chips, chosen.status]);
   if (place.text === text) return;
   place.text = text;
-  place.replaceChildren(...chips.map(([name, label]) => h("button", {
-    type: "button", class: `chip ${name}`, "aria-pressed": String(chosen.status === name),
-    onclick: () => {
-      chosen.status = chosen.status === name ? "" : name;
-      update();
-    },
-  }, label)));
+  place.replaceChildren(
+    ...chips.map(([name, label]) =>
+      h(
+        "button",
+        {
+          type: "button",
+          class: `chip ${name}`,
+          "aria-pressed": String(chosen.status === name),
+          onclick: () => {
+            chosen.status = chosen.status === name ? "" : name;
+            update();
+          },
+        },
+        label,
+      ),
+    ),
+  );
 }
 
 function draw(place, found, state, update) {
   const wanted = [];
   for (const [folder, members] of folders(found.slice(0, chosen.shown))) {
     const closed = folder !== "" && (chosen.folds.get(folder) ?? (members.length > FOLDED && !chosen.text));
-    if (folder !== "") wanted.push(kept(state, `folder ${folder}`, JSON.stringify([members.map((row) => row.status), closed]), () => heading(folder, members, closed, update)));
-    if (!closed) for (const row of members) wanted.push(kept(state, row.id, JSON.stringify([row, chosen.ticked.has(row.id)]), () => entry(row, update)));
+    const states = JSON.stringify([members.map((row) => row.status), closed]);
+    const fold = () => {
+      chosen.folds.set(folder, !closed);
+      update();
+    };
+    if (folder) wanted.push(kept(state, `folder ${folder}`, states, () => heading(folder, members, closed, fold)));
+    if (!closed) wanted.push(...members.map((row) => line(row, state, update)));
   }
   if (found.length > chosen.shown) {
-    wanted.push(h("button", { type: "button", class: "more", onclick: () => {
-      chosen.shown += BATCH;
-      update();
-    } }, `Show more (${(found.length - chosen.shown).toLocaleString("en")} left)`));
+    wanted.push(
+      h(
+        "button",
+        {
+          type: "button",
+          class: "more",
+          onclick: () => {
+            chosen.shown += BATCH;
+            update();
+          },
+        },
+        `Show more (${(found.length - chosen.shown).toLocaleString("en")} left)`,
+      ),
+    );
   }
   place.classList.toggle("cards", chosen.cards);
   if (wanted.length === place.children.length && wanted.every((element, i) => place.children[i] === element)) return;
@@ -136,7 +194,17 @@ function draw(place, found, state, update) {
   const rows = [...place.querySelectorAll(".run")];
   for (const row of rows) row.tabIndex = -1;
   if (rows.length) (rows.find((row) => row.dataset.key === focused) ?? rows[0]).tabIndex = 0;
-  if (focused !== undefined && !place.contains(document.activeElement)) rows.find((row) => row.dataset.key === focused)?.focus();
+  if (focused !== undefined && !place.contains(document.activeElement))
+    rows.find((row) => row.dataset.key === focused)?.focus();
+}
+
+function line(row, state, update) {
+  const ticked = chosen.ticked.has(row.id);
+  const tick = (on) => {
+    chosen.ticked[on ? "add" : "delete"](row.id);
+    update();
+  };
+  return kept(state, row.id, JSON.stringify([row, ticked]), () => entry(row, ticked, tick));
 }
 
 // An element that is made again only when what it shows has changed.
@@ -157,52 +225,6 @@ function folders(found) {
     groups.get(folder).push(row);
   }
   return groups;
-}
-
-function heading(folder, members, closed, update) {
-  const toggle = h("button", { type: "button", class: "fold", "aria-expanded": String(!closed), onclick: () => {
-    chosen.folds.set(folder, !closed);
-    update();
-  } }, closed ? "▸ " : "▾ ", h("strong", {}, folder), ` ${members.length} run${members.length === 1 ? "" : "s"}`);
-  const link = members.length > 1 ? h("a", { href: `#/compare?${new URLSearchParams({ folder })}` }, "compare all") : null;
-  const states = [...new Set(members.map((row) => row.status))].map((name) => status({ status: name }));
-  return h("div", { class: "folder" }, toggle, states, h("span", { class: "grow" }), link);
-}
-
-function entry(row, update) {
-  const address = `#/run?${new URLSearchParams({ id: row.id })}`;
-  const tick = h("input", { type: "checkbox", checked: chosen.ticked.has(row.id), "aria-label": `Compare ${row.id}`, tabindex: "-1" });
-  tick.addEventListener("change", () => {
-    chosen.ticked[tick.checked ? "add" : "delete"](row.id);
-    update();
-  });
-  const name = row.id === "." ? facts.directory : row.id.slice(row.id.lastIndexOf("/") + 1);
-  const thumb = h("a", { class: "thumb", href: address, tabindex: "-1", "aria-hidden": "true" },
-    face(row));
-  const title = h("div", { class: row.fault ? "title wrong" : "title" }, h("a", { href: address, tabindex: "-1" }, name), h("small", {}, row.fault ?? row.title ?? ""));
-  const done = h("div", { class: "done" }, row.steps === undefined ? null : h("span", {}, `${number(row.steps)} step${row.steps === 1 ? "" : "s"}`), h("span", {}, duration(row.seconds)), progress(row));
-  const cost = h("div", { class: "cost" }, row.model ? h("span", { class: "ellipsis", title: row.model }, row.model) : null, money(row.cost));
-  const latest = h("div", { class: "latest" }, headlines(row).map(([metric, value]) => h("span", { class: "ellipsis" }, `${metric} `, h("b", {}, number(value)))));
-  const began = row.created ? h("time", { datetime: row.created, title: row.created }, ago(Date.parse(row.created))) : null;
-  const end = h("div", { class: "end" }, began, ["finished", "reading", "unreadable"].includes(row.status) || !command(row.command) ? null : copier(command(row.command), "resume"));
-  const element = h("div", { class: "run", tabindex: "-1", role: "group", "aria-label": `${row.id}, ${row.status}` },
-    tick, thumb, title, status(row), done, latest, cost, end);
-  element.open = () => (location.hash = address);
-  element.addEventListener("click", (event) => {
-    if (!event.target.closest("a, button, input") && !String(getSelection())) element.open();
-  });
-  return element;
-}
-
-function headlines(row) {
-  return (row.headlines ?? []).map((name) => [name, row.metrics[name]]);
-}
-
-// The last picture; else a curve of the first of the metrics that say most.
-function face(row) {
-  if (row.picture) return h("img", { src: picture(row.id, row.picture, row.version), alt: "", loading: "lazy" });
-  if (row.spark?.length > 1) return spark(row.spark);
-  return h("span", {}, (row.system ?? "?").slice(0, 1).toUpperCase());
 }
 
 function keys(event, place) {

@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 export const runs = new Map();
 export const facts = {};
 const listeners = new Set();
-const told = new Map();  // which message of the stream spoke last of a run
+const told = new Map(); // which message of the stream spoke last of a run
 let messages = 0;
 let source = null;
 
@@ -13,7 +13,12 @@ export async function load() {
   const began = messages;
   const newer = (name) => (told.get(name) ?? 0) > began;
   const answer = await ask("/api/runs");
-  Object.assign(facts, { directory: answer.directory, plotly: answer.plotly, version: answer.version, complete: answer.complete });
+  Object.assign(facts, {
+    directory: answer.directory,
+    plotly: answer.plotly,
+    version: answer.version,
+    complete: answer.complete,
+  });
   const names = new Set(answer.runs.map((row) => row.id));
   const changed = new Set();
   for (const row of answer.runs) {

@@ -2,13 +2,19 @@
 // inert; what is not on the list is dropped, with what scripts, styles and frames hold.
 
 const HTML = new Set(
-  "a abbr b blockquote br code dd del details div dl dt em figcaption figure h2 h3 h4 h5 hr i img ins li mark ol p pre s small span strong sub summary sup table tbody td tfoot th thead tr u ul".split(" "),
+  "a abbr b blockquote br code dd del details div dl dt em figcaption figure h2 h3 h4 h5 hr i img ins li mark ol p pre s small span strong sub summary sup table tbody td tfoot th thead tr u ul".split(
+    " ",
+  ),
 );
 const SVG = new Set(
-  "svg g path rect circle ellipse line polyline polygon text tspan title desc defs clipPath linearGradient radialGradient stop marker".split(" "),
+  "svg g path rect circle ellipse line polyline polygon text tspan title desc defs clipPath linearGradient radialGradient stop marker".split(
+    " ",
+  ),
 );
 const DROPPED = new Set(
-  "script style iframe object embed link meta base form input button textarea select template noscript foreignObject use image animate set audio video".split(" "),
+  "script style iframe object embed link meta base form input button textarea select template noscript foreignObject use image animate set audio video".split(
+    " ",
+  ),
 );
 const ATTRIBUTES = new Set(
   `class title lang dir open colspan rowspan role aria-label viewBox width height x y x1 y1 x2 y2 cx cy r rx ry d points

@@ -16,10 +16,18 @@ export async function show(id, name, go) {
   const figures = new Figures(id, { onindividual: go });
   const again = new Figures(id, { onindividual: go });
   const body = h("div", { class: "body" });
-  const close = h("button", { type: "button", class: "plain", "aria-label": "Close (Esc)", onclick: () => go(null) }, "✕");
+  const close = h(
+    "button",
+    { type: "button", class: "plain", "aria-label": "Close (Esc)", onclick: () => go(null) },
+    "✕",
+  );
   const title = h("h1", { tabindex: "-1" }, "Individual ", h("code", {}, short(name)));
-  const sheet = h("aside", { class: "panel", role: "dialog", "aria-label": `Individual ${name}` },
-    h("header", {}, title, copier(name), inTree(id, name), h("span", { class: "grow" }), close), body);
+  const sheet = h(
+    "aside",
+    { class: "panel", role: "dialog", "aria-label": `Individual ${name}` },
+    h("header", {}, title, copier(name), inTree(id, name), h("span", { class: "grow" }), close),
+    body,
+  );
   place.replaceChildren(sheet);
   const mine = (open = { id, name, before, figures, again, go });
   document.documentElement.classList.add("with-panel");
@@ -40,7 +48,13 @@ export async function show(id, name, go) {
 }
 
 function inTree(id, name) {
-  return /^\d+$/.test(name) ? h("a", { class: "small", href: `#/run?${new URLSearchParams({ id, view: "lineage", name })}` }, "its line in the tree") : null;
+  return /^\d+$/.test(name)
+    ? h(
+        "a",
+        { class: "small", href: `#/run?${new URLSearchParams({ id, view: "lineage", name })}` },
+        "its line in the tree",
+      )
+    : null;
 }
 
 // An identity is birth step and index; the name has both in one number.

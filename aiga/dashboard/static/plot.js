@@ -2,14 +2,39 @@
 import { ask } from "./api.js";
 import { facts } from "./live.js";
 
-const CONFIG = { displaylogo: false, responsive: true, showLink: false, plotlyServerURL: "", modeBarButtonsToRemove: ["lasso2d", "select2d"] };
+const CONFIG = {
+  displaylogo: false,
+  responsive: true,
+  showLink: false,
+  plotlyServerURL: "",
+  modeBarButtonsToRemove: ["lasso2d", "select2d"],
+};
 const NAME = /^(\d{1,19}|c\d{1,12}\.\d{1,12})$/;
-const NARROWEST = 230;  // pixels of a panel
-const WIDE = 560;  // of a figure with several rows of buttons
-const LARGE = new Set(["x", "y", "z", "text", "customdata", "ids", "hovertext", "labels", "parents", "bdata", "colorscale"]);
+const NARROWEST = 230; // pixels of a panel
+const WIDE = 560; // of a figure with several rows of buttons
+const LARGE = new Set([
+  "x",
+  "y",
+  "z",
+  "text",
+  "customdata",
+  "ids",
+  "hovertext",
+  "labels",
+  "parents",
+  "bdata",
+  "colorscale",
+]);
 const NIGHT = new Map([
-  ["white", "#12161b"], ["#fff", "#12161b"], ["#ffffff", "#12161b"], ["black", "#e4e7eb"], ["#000", "#e4e7eb"],
-  ["#000000", "#e4e7eb"], ["#52606d", "#9aa5b1"], ["#323f4b", "#cbd2d9"], ["#f5f7fa", "#1f2933"],
+  ["white", "#12161b"],
+  ["#fff", "#12161b"],
+  ["#ffffff", "#12161b"],
+  ["black", "#e4e7eb"],
+  ["#000", "#e4e7eb"],
+  ["#000000", "#e4e7eb"],
+  ["#52606d", "#9aa5b1"],
+  ["#323f4b", "#cbd2d9"],
+  ["#f5f7fa", "#1f2933"],
 ]);
 
 let library = null;
@@ -82,7 +107,12 @@ export class Plot {
     if (!this.figure) return;
     const figure = dressed(this.figure, templates, this.place.parentElement?.clientWidth ?? 800);
     this.place.style.minWidth = figure.narrowest;
-    await Plotly.react(this.place, { data: figure.data, layout: figure.layout, frames: figure.frames ?? [], config: CONFIG });
+    await Plotly.react(this.place, {
+      data: figure.data,
+      layout: figure.layout,
+      frames: figure.frames ?? [],
+      config: CONFIG,
+    });
     if (!this.drawn) this.place.on("plotly_click", (event) => this.clicked(event));
     this.drawn = true;
     this.place.style.minHeight = "";

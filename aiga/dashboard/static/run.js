@@ -8,8 +8,8 @@ import { Calls } from "./calls.js";
 import { fetchLibrary } from "./plot.js";
 import { waiting } from "./waiting.js";
 
-const OWN = new Set(["id", "view", "who"]);  // parts of the address that are no choices
-const CALM = 1500;  // milliseconds between two refreshes, or three times what one takes
+const OWN = new Set(["id", "view", "who"]); // parts of the address that are no choices
+const CALM = 1500; // milliseconds between two refreshes, or three times what one takes
 
 export function show(main, place) {
   const page = new Page(main, place);
@@ -88,23 +88,50 @@ class Page {
     const row = { ...this.told, ...runs.get(this.id) };
     const folder = this.id.includes("/") ? this.id.slice(0, this.id.lastIndexOf("/") + 1) : "";
     const facts = [
-      ["steps", row.steps === undefined ? null : number(row.steps)], ["time", row.seconds === undefined ? null : duration(row.seconds)],
-      ["seed", row.seed], ["started", row.created ? ago(Date.parse(row.created)) : null], ["model", row.model], ["cost", money(row.cost)],
-      ["sandbox", row.sandbox], ["on", [row.facts?.device, row.facts?.platform].filter(Boolean).join(", ")],
-      ["limits", Object.entries(row.facts?.limits ?? {}).filter(([, value]) => value).map(([name, value]) => `${value} ${name}`).join(", ")],
+      ["steps", row.steps === undefined ? null : number(row.steps)],
+      ["time", row.seconds === undefined ? null : duration(row.seconds)],
+      ["seed", row.seed],
+      ["started", row.created ? ago(Date.parse(row.created)) : null],
+      ["model", row.model],
+      ["cost", money(row.cost)],
+      ["sandbox", row.sandbox],
+      ["on", [row.facts?.device, row.facts?.platform].filter(Boolean).join(", ")],
+      [
+        "limits",
+        Object.entries(row.facts?.limits ?? {})
+          .filter(([, value]) => value)
+          .map(([name, value]) => `${value} ${name}`)
+          .join(", "),
+      ],
     ].filter(([, value]) => value !== null && value !== undefined && value !== "");
     const options = Object.entries(row.options ?? {});
     const opened = this.head.querySelector("details")?.open;
-    const resume = row.command && command(row.command) ? h("p", { class: "command" }, h("code", {}, command(row.command)), copier(command(row.command))) : null;
+    const resume =
+      row.command && command(row.command)
+        ? h("p", { class: "command" }, h("code", {}, command(row.command)), copier(command(row.command)))
+        : null;
     this.head.replaceChildren(
       h("p", { class: "crumbs" }, h("a", { href: "#/" }, "runs"), " / ", folder),
       h("div", { class: "line" }, h("h1", {}, this.id.slice(folder.length)), status(row), progress(row)),
       h("p", { class: "what" }, row.title ?? ""),
       row.fault || row.reason ? h("p", { class: "fault", role: "alert" }, row.fault || row.reason) : "",
-      h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value))))),
+      h(
+        "dl",
+        { class: "facts" },
+        facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))),
+      ),
       tiles(row.metrics ?? {}),
-      h("details", { class: "asked", open: Boolean(opened) }, h("summary", {}, `Options (${options.length}) and how to go on`), resume ?? "",
-        h("dl", { class: "options" }, options.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))))),
+      h(
+        "details",
+        { class: "asked", open: Boolean(opened) },
+        h("summary", {}, `Options (${options.length}) and how to go on`),
+        resume ?? "",
+        h(
+          "dl",
+          { class: "options" },
+          options.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+        ),
+      ),
     );
   }
 
@@ -115,10 +142,25 @@ class Page {
     if (this.tabs.text === text) return;
     this.tabs.text = text;
     const focused = this.tabs.contains(document.activeElement);
-    this.tabs.replaceChildren(...views.map((view) => h("a", {
-      role: "tab", id: `tab-${view.name}`, href: this.address({ view: view.name, ...Object.fromEntries(Object.keys(this.choices()).map((name) => [name, null])) }),
-      "aria-selected": String(view.name === current), "aria-controls": "view", tabindex: view.name === current ? "0" : "-1",
-    }, view.title)));
+    this.tabs.replaceChildren(
+      ...views.map((view) =>
+        h(
+          "a",
+          {
+            role: "tab",
+            id: `tab-${view.name}`,
+            href: this.address({
+              view: view.name,
+              ...Object.fromEntries(Object.keys(this.choices()).map((name) => [name, null])),
+            }),
+            "aria-selected": String(view.name === current),
+            "aria-controls": "view",
+            tabindex: view.name === current ? "0" : "-1",
+          },
+          view.title,
+        ),
+      ),
+    );
     this.view.setAttribute("aria-labelledby", `tab-${current}`);
     if (focused) this.tabs.querySelector('[aria-selected="true"]')?.focus();
   }
@@ -127,14 +169,17 @@ class Page {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
     const tabs = [...this.tabs.children];
-    const next = tabs[(tabs.findIndex((tab) => tab.getAttribute("aria-selected") === "true") + step + tabs.length) % tabs.length];
+    const next =
+      tabs[(tabs.findIndex((tab) => tab.getAttribute("aria-selected") === "true") + step + tabs.length) % tabs.length];
     next?.click();
     event.preventDefault();
   }
 
   // Show the current view from nothing.
   open() {
-    this.shown = null;  // what was shown before says nothing about what is asked for
+    this.viewing?.abort();
+    this.viewing = new AbortController();
+    this.shown = null; // what was shown before says nothing about what is asked for
     this.opened = this.current();
     this.drawTabs();
     this.figures?.close();
@@ -150,7 +195,7 @@ class Page {
     const parts = tools(name, this.choices(), this.told, (changes) => (location.hash = this.address(changes)));
     this.tools.replaceChildren(...parts);
     this.figures = new Figures(this.id, { onindividual: (who) => (location.hash = this.address({ who })) });
-    this.answer = {};  // names the figures shown, for `askAgain`
+    this.answer = {}; // names the figures shown, for `askAgain`
     const refused = name === "own" && this.told.refused;
     this.view.replaceChildren(...(refused ? [h("p", { class: "fault" }, this.told.refused)] : [this.figures.place]));
     if (name === "models") {
@@ -169,12 +214,15 @@ class Page {
     this.pending = true;
     this.again = false;
     try {
-      const found = await askAgain("/api/figures", { ...this.choices(), run: this.id, view: name }, answer, { signal: this.aborted.signal });
+      const found = await askAgain("/api/figures", { ...this.choices(), run: this.id, view: name }, answer, {
+        signal: this.viewing.signal,
+      });
       if (figures !== this.figures) return;
       this.view.querySelector(".refused")?.remove();
       if (found) figures.show(found);
       this.shown = name;
-      if (found && !found.length) this.view.append(h("p", { class: "none refused" }, "There is nothing to see here yet."));
+      if (found && !found.length)
+        this.view.append(h("p", { class: "none refused" }, "There is nothing to see here yet."));
     } catch (error) {
       if (figures === this.figures) this.refuse(error);
     } finally {
@@ -222,14 +270,18 @@ class Page {
   soon() {
     if (!this.opened || (this.opened === "own" && this.told.refused)) return;
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.refresh();
-      this.calls?.refresh();
-    }, Math.max(0, this.next - performance.now()));
+    this.timer = setTimeout(
+      () => {
+        this.refresh();
+        this.calls?.refresh();
+      },
+      Math.max(0, this.next - performance.now()),
+    );
   }
 
   close() {
     this.aborted.abort();
+    this.viewing?.abort();
     this.deaf();
     clearTimeout(this.timer);
     clearTimeout(this.renewal);
@@ -240,6 +292,7 @@ class Page {
 
 function tiles(metrics) {
   const shown = Object.entries(metrics).filter(([name]) => !["run/steps", "run/seconds"].includes(name));
-  const tile = ([name, value]) => h("div", { class: "tile" }, h("b", { title: String(value) }, number(value)), h("span", { title: name }, name));
+  const tile = ([name, value]) =>
+    h("div", { class: "tile" }, h("b", { title: String(value) }, number(value)), h("span", { title: name }, name));
   return h("div", { class: "tiles" }, shown.slice(0, 10).map(tile));
 }

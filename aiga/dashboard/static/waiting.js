@@ -3,7 +3,13 @@ import { h } from "./dom.js";
 
 export function waiting(what) {
   const seconds = h("span");
-  const element = h("p", { class: "wait", role: "status" }, h("span", { class: "dots", "aria-hidden": "true" }), `${what} … `, seconds);
+  const element = h(
+    "p",
+    { class: "wait", role: "status" },
+    h("span", { class: "dots", "aria-hidden": "true" }),
+    `${what} … `,
+    seconds,
+  );
   const began = Date.now();
   const timer = setInterval(() => {
     const passed = Math.round((Date.now() - began) / 1000);
