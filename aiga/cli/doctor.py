@@ -1,5 +1,6 @@
 """`aiga doctor`: what works on this machine, and the command that mends what does not."""
 
+import asyncio
 import importlib.metadata
 import importlib.util
 import os
@@ -36,6 +37,8 @@ EXTRAS = {
 }
 """Each extra of the package and the modules that it brings."""
 COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
+RAY_SECONDS = 60.0
+"""A Ray that has done nothing for so long does not work."""
 DISK_GB = 2.0
 """Less free space than this is a fault."""
 
@@ -50,9 +53,9 @@ class Finding(NamedTuple):
     mend: str = ""
 
 
-def main() -> int:
+def main(ray: bool = False) -> int:
     """Show all findings; 1 if something essential is broken."""
-    findings = list(examine())
+    findings = [*examine(), *([_ray()] if ray and _installed("ray") else [])]
     console = Console(highlight=False, soft_wrap=True)  # a command stays on one line, to be copied
     for finding in findings:
         console.print(
@@ -111,6 +114,22 @@ def _extra(name: str, modules: tuple[str, ...]) -> Finding:
     if absent:
         return Finding(f"extra {name}", "missing", f"no {', '.join(absent)}", f"pip install 'aiga[{name}]'")
     return Finding(f"extra {name}", "ok", ", ".join(modules))
+
+
+def _ray() -> Finding:
+    """A task on a Ray that is started for it."""
+    from aiga.runs.ray_pool import RayPool
+
+    async def run() -> int:
+        return await asyncio.wait_for(pool.submit(abs, -1), RAY_SECONDS)
+
+    try:
+        with RayPool(1) as pool:
+            asyncio.run(run())
+    except Exception as error:  # of Ray: each fault has its own class
+        said = " ".join(str(error).split())[:200]
+        return Finding("ray", "missing", f"{type(error).__name__}: {said}", "pip install -U 'aiga[ray]'")
+    return Finding("ray", "ok", "a task ran on a Ray of this machine")
 
 
 def _installed(module: str) -> bool:

@@ -297,11 +297,15 @@ def dashboard(
     return 0
 
 
-def doctor() -> int:
-    """Show what works on this machine, and how to mend what does not."""
+def doctor(*, ray: bool = False) -> int:
+    """Show what works on this machine, and how to mend what does not.
+
+    Args:
+        ray: Also start a Ray and run a task on it, which takes some seconds.
+    """
     from aiga.cli import doctor
 
-    return doctor.main()
+    return doctor.main(ray)
 
 
 COMMANDS: dict[str, Callable[..., int]] = {
