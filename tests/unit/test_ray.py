@@ -13,9 +13,10 @@ from aiga.core.errors import UsageError
 from aiga.core.protocols import Pool
 from aiga.runs import multiprocessing as ours
 from aiga.runs.loop import resume, run
-from aiga.runs.pools import AnyPool, Late, Lost
+from aiga.runs.pools import AnyPool, Late, Lost, Serial
 from aiga.runs.ray_pool import Needs, RayPool
 from aiga.runs.record import Run
+from tests.populations import final_state
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="the extra `ray` is not installed")
 
@@ -138,3 +139,12 @@ def test_a_run_on_ray_equals_one_on_local_workers_and_is_resumed_on_either(share
     assert began.manifest["pool"] == {"kind": "ray", "workers": "auto", "address": None}
     resumed = resume(tmp_path / "ray", steps=4, pool="local", workers=1)
     np.testing.assert_array_equal(resumed.state.position, Run(local.directory).state.position)
+
+
+LONG = pytest.mark.skipif("AIGA_KILLS" not in os.environ, reason="in `make chaos`")
+
+
+@pytest.mark.parametrize("system", ["go_explore", pytest.param("poet", marks=LONG)])
+def test_the_archive_of_a_population_is_the_same_on_ray(shared, system):
+    for one, other in zip(final_state(system, shared), final_state(system, Serial()), strict=True):
+        np.testing.assert_array_equal(one, other)
