@@ -37,10 +37,12 @@ def same(a, b):
 
 @pytest.fixture(scope="module")
 def twelve(tmp_path_factory):
-    """A run of twelve steps that was resumed after six."""
+    """A run of twelve steps whose previous checkpoint is that of the sixth."""
     begun = run(str(SEEKER), seed=1, steps=6, out=tmp_path_factory.mktemp("damage") / "run")
-    shutil.copytree(begun.directory, begun.directory.with_name("six"))
-    return resume(begun.directory, steps=12)
+    six = Path(shutil.copytree(begun.directory, begun.directory.with_name("six")))
+    done = resume(begun.directory, steps=12)
+    shutil.copy(six / "checkpoint.npz", done.directory / "checkpoint.previous.npz")
+    return done
 
 
 @pytest.fixture
@@ -53,7 +55,8 @@ def test_a_bit_that_flips_in_a_checkpoint_is_noticed_or_harms_nothing(tmp_path):
     state = {"x": np.arange(5.0), "n": np.array(3), "none": np.zeros((0, 2))}
     trees.save(path, state, step=7, seconds=1.5)
     whole, noticed = path.read_bytes(), 0
-    for place in range(len(whole)):
+    places = range(0, len(whole), 3)
+    for place in places:
         path.write_bytes(flipped(whole, place, place % 8))
         try:
             found, note = trees.load(path, state)
@@ -62,14 +65,14 @@ def test_a_bit_that_flips_in_a_checkpoint_is_noticed_or_harms_nothing(tmp_path):
         else:
             assert note == {"step": 7, "seconds": 1.5}
             jax.tree.map(np.testing.assert_array_equal, found, state)
-    assert noticed > len(whole) / 2
+    assert noticed > len(places) / 2
 
 
 def test_a_truncated_checkpoint_is_noticed(tmp_path):
     path = tmp_path / "checkpoint.npz"
     trees.save(path, {"x": np.arange(5.0)}, step=7)
     whole = path.read_bytes()
-    for length in range(0, len(whole), 7):
+    for length in range(0, len(whole), 31):
         path.write_bytes(whole[:length])
         with pytest.raises(ValueError, match="cannot be read"):
             trees.load(path, {"x": np.zeros(5)})
@@ -164,7 +167,7 @@ def read_all(record):
 def test_a_damaged_database_is_read_or_refused_in_one_sentence_and_never_continued_unnoticed(recorded):
     path, chance, refused = recorded / "run.sqlite", random.Random(0), 0
     whole, seal = path.read_bytes(), (recorded / "run.sha256").read_bytes()
-    for trial in range(30):
+    for trial in range(20):
         damaged = bytearray(whole)
         for _ in range(chance.choice([1, 20])):
             place = chance.randrange(len(whole))
@@ -181,7 +184,7 @@ def test_a_damaged_database_is_read_or_refused_in_one_sentence_and_never_continu
                 refused += 1
         for log in recorded.glob("run.sqlite-*"):
             log.unlink()
-    assert refused > 15
+    assert refused > 10
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ MINUTES = float(os.environ.get("AIGA_CHAOS_MINUTES", "6"))
 SMALL = {"table": 2**12, "hidden": 4}
 RUNS = {
     "map_elites": (2.0, {"batch": 256, "fuse": 200}),
-    "go_explore": (6.0, {"cells": "domain", "batch": 40}),
+    "go_explore": (6.0 if LONG else 2.0, {"cells": "domain", "batch": 20}),
     "me_es": (2.0, {"pairs": 4, "repeats": 1, "side": 8, "population": 2, "visit": 2, "test": 1, **SMALL}),
     "deep_ga": (3.0, {"population": 16, "parents": 4, "episodes": 1, "neighbours": 3, **SMALL}),
     "poet": (
