@@ -325,11 +325,7 @@ CLAIM = (
         metric="test/accuracy",
         treatment=_ONE,
         control={**_ONE, "method": "oml", "rate": 0.03, "learns": "head"},
-        others={
-            "OML": {**_ONE, "method": "oml", "rate": 0.01},
-            "second order": {**_ONE, "order": 2},
-            "no gate": {**_ONE, "gates": 0},
-        },
+        others={"no gate": {**_ONE, "gates": 0}},
         also=_ALSO,
     ),
 )
