@@ -71,7 +71,7 @@ class Victim:
 
     def await_steps(self, steps):
         """Wait until a step is committed; note when, by our clock and by the run's."""
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 600
         while (now := self.record.summary())["steps"] < steps:
             assert self.process.poll() is None, "it ended by itself"
             assert time.monotonic() < deadline, "it does nothing"
