@@ -21,27 +21,37 @@ from aiga.envs.maze import HARD_MAZE
 from aiga.inspect import mazes, robot_lives
 from aiga.inspect.robot_lives import Life, said
 from aiga.inspect.vine import Individual
-from aiga.learners.drives import traced
+from aiga.learners.drives import Drive, traced
 from aiga.runs.clouds import Recorded
 from aiga.runs.record import Run
 from aiga.runs.report import Figure
 from aiga.strategies.genetic import Genetic
+from aiga.strategies.openai_es import OpenAIES
 from aiga.strategies.seed_chains import PLACE, POWER, Chain, Chains, on_host
 
 
 def again(system: Any, run: Run, individual: Individual) -> list[Figure]:
     """The way of an individual through the maze: of a `DeepGA`, or of the evolution strategy `Following`."""
+    if isinstance(system.strategy, OpenAIES):
+        return [_follower(system, run, individual)]
+    if not isinstance(system.world, Drive):
+        raise UsageError("only individuals of the maze can be run again; this run is of an Atari game.")
     if individual.member is None:
         return [_parent(system, run, individual)]
     cloud, row = individual.member.cloud, individual.member.row
-    if cloud.parents is None:
-        trace = partial(_traced, system.layout)
-        life = robot_lives.live(individual.member, system.strategy, None, trace)
-    else:
-        chain = chain_of(run, cloud, row, system.strategy)
-        life = lived(system, chain, jax.random.wrap_key_data(jnp.asarray(cloud.key[2:])), cloud.about.size, row)
+    chain = chain_of(run, cloud, row, system.strategy)
+    life = lived(system, chain, jax.random.wrap_key_data(jnp.asarray(cloud.key[2:])), cloud.about.size, row)
     recorded = cloud.fitness[row], cloud.behaviour[row]
     return [_drawn(life, cloud.behaviour, said(individual.name, life, recorded))]
+
+
+def _follower(system: Any, run: Run, individual: Individual) -> Figure:
+    """The way of a candidate of the evolution strategy, or of its mean."""
+    trace, walls = partial(_traced, system.layout), np.asarray(HARD_MAZE.walls)
+    if individual.member is not None:
+        return robot_lives.candidate(individual.member, system.strategy, None, trace, walls)
+    individual.row(run.state.cloud.identity[None])
+    return robot_lives.alone(individual.name, run.state.cloud.mean, trace, walls)
 
 
 def chain_of(run: Run, cloud: Recorded, row: int, strategy: Genetic) -> Chain:

@@ -55,6 +55,17 @@ def candidate(
     )
 
 
+def alone(name: str, genome: Any, trace: Callable[..., Any], walls: Any = ()) -> Figure:
+    """An episode of who has none on record, such as the mean of a cloud."""
+    evaluation, path = trace(jax.random.key(0), jax.tree.map(lambda x: x[None], genome), jnp.zeros(1, jnp.int32))
+    life = Life(
+        np.asarray(path).swapaxes(0, 1), np.asarray(evaluation.fitness)[0], np.asarray(evaluation.descriptor)[0]
+    )
+    drawn = figure(name, life, (life.fitness, life.behaviour), None, walls)
+    caption = f"Individual {name}, an episode: fitness {words(life.fitness)}, behaviour {words(life.behaviour)}."
+    return drawn._replace(title="An episode", caption=caption)
+
+
 def live(member: Member, strategy: OpenAIES, block: int | None, trace: Callable[..., Any]) -> Life:
     """The episode of a candidate, in the batch in which it was evaluated."""
     cloud = member.cloud

@@ -382,13 +382,15 @@ def figures(run: Run) -> list[Figure]:
 
 
 def replay(run: Run, individual: Individual) -> Iterable[Figure]:
-    """The episode of a perturbation again."""
+    """The episode of a perturbation, or of the mean."""
     search = make(**run.options).search
-    body, seen = search.world, Normaliser.none((search.world.features,))
-    if individual.member is None or isinstance(body, Interference):
-        raise UsageError("of Evolvability ES, what can be run again are perturbations of a body: give one like c12.3.")
-    known = seen.of_numbers(jnp.asarray(individual.member.cloud.context))
-    trace = partial(body.trace, seen=known)
+    body, seen = search.world, run.state.seen
+    if isinstance(body, Interference):
+        raise UsageError("a number of the toy `interference` has no life that could be run again.")
+    if individual.member is None:
+        individual.row(run.state.es.identity[None])
+        return [robot_lives.alone(individual.name, search.es.genome(run.state.es), partial(body.trace, seen=seen))]
+    trace = partial(body.trace, seen=seen.of_numbers(jnp.asarray(individual.member.cloud.context)))
     return [robot_lives.candidate(individual.member, search.es, search.block, trace)]
 
 
