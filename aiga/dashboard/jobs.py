@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
 from aiga.core.errors import UsageError
+from aiga.dashboard import work
 from aiga.runs.local_pool import LocalPool
 from aiga.runs.pools import Lost
 
@@ -46,20 +47,16 @@ class Lane:
         async with self._turn:
             self._running = asyncio.current_task()
             try:
-                value = await self._answer(function, *arguments)
+                return await self._answer(function, *arguments)
             finally:
                 self._running = None
-        if isinstance(value, Lost):
-            self.close()
-            raise UsageError("the process that computed this was killed, perhaps for want of memory.")
-        return value
 
     async def _answer(self, function: Callable[..., Any], *arguments: Any) -> Any:
         if self._pool is None:
             self._pool = LocalPool(1, retries=0)
-            self._worker = await self._pool.submit(os.getpid)
+            self._worker = self._alive(await self._pool.submit(work.started))  # it imports what questions need
         try:
-            return await asyncio.wait_for(self._pool.submit(function, *arguments), self.seconds)
+            return self._alive(await asyncio.wait_for(self._pool.submit(function, *arguments), self.seconds))
         except TimeoutError:
             self._end()
             raise UsageError(f"this took longer than {self.seconds:g} seconds and was ended.") from None
@@ -70,6 +67,13 @@ class Lane:
             raise
         except Exception as error:  # whatever a run's content makes of our code is said of this question alone
             raise UsageError(f"this cannot be shown ({type(error).__name__}: {error}).") from error
+
+    def _alive(self, value: Any) -> Any:
+        """The value, if the worker lived to give it."""
+        if isinstance(value, Lost):
+            self.close()
+            raise UsageError("the process that computed this was killed, perhaps for want of memory.")
+        return value
 
     def _end(self) -> None:
         """End the worker amid a task: at once, since all other questions wait as well."""

@@ -35,6 +35,11 @@ LARGE_NUMBER = 2**53
 """JavaScript has no whole numbers beyond."""
 
 
+def started() -> int:
+    """The number of this process."""
+    return os.getpid()
+
+
 def summary(directory: str) -> dict[str, Any]:
     """A run as a row of the list.
 
