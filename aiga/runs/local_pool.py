@@ -40,7 +40,7 @@ class LocalPool(Workforce):
         self._seats: dict[int, Process] = {}
 
     def _packed(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> bytes:
-        return frame(pickle.dumps((fn, args), pickle.HIGHEST_PROTOCOL))
+        return pickle.dumps((fn, args), pickle.HIGHEST_PROTOCOL)
 
     def _started(self, needs: Hashable) -> "tuple[Process, bool]":
         taken = {seat for seat, process in self._seats.items() if process in self._crew}
@@ -99,8 +99,8 @@ class Process:
         self._loop, self._writing = None, False
 
     def give(self, calls: Sequence[bytes]) -> None:
-        for call in calls:
-            self._outgoing += call
+        for number, call in enumerate(calls, 1):
+            self._outgoing += frame(call, float(number < len(calls)))
         self._write()
 
     def kill(self) -> None:

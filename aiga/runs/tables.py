@@ -98,10 +98,10 @@ class Pace:
         """How many such tasks a worker may have at a time; one, if each has a time limit."""
         if timeout is not None:
             return 1
-        if chunk != "auto":
-            return min(chunk, self.most)
-        seconds = self._seconds.get(name)
-        return 1 if seconds is None else max(1, min(self.most, int(SHORT / max(seconds, 1e-9))))
+        seconds = self._seconds.get(name, SHORT)
+        if chunk != "auto":  # if it is short work, the next chunk waits beside it
+            return min(2 * chunk if 2 * chunk * seconds < SHORT else chunk, self.most)
+        return max(1, min(self.most, int(SHORT / max(seconds, 1e-9))))
 
 
 def deliver(task: Task, read: Callable[[], tuple[Any, str | None]]) -> None:

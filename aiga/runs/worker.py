@@ -16,7 +16,12 @@ from typing import Any
 from aiga.core.errors import UsageError
 
 HEADER = struct.Struct(">4sdQ")
-"""Before every message: `MARK`, the seconds that the task ran, and the bytes that follow."""
+"""Before every message: `MARK`, a note, and how many bytes follow.
+
+The note of an answer is the seconds that the task ran; that of a call is 1 if another call follows at once.
+"""
+HOLD = 0.005
+"""Seconds that the answer to a short task may wait for the next, if another call has come with its own."""
 MARK = b"aiga"
 """What does not begin so is not a message: something else wrote to the line."""
 
@@ -29,23 +34,31 @@ def serve(calls: int, lifeline: int) -> None:
     threading.Thread(target=_die_with_parent, args=(lifeline,), daemon=True).start()
     _keep_from_children(calls)
     _send(calls, frame(b""))
+    held, flushed = bytearray(), time.perf_counter()
     with open(calls, "rb", closefd=False) as stream:
-        preparation = pickle.loads(_receive(stream) or b"")
+        preparation = pickle.loads((_receive(stream) or (b"", False))[0])
         prepared = False
-        while (call := _receive(stream)) is not None:
+        while (received := _receive(stream)) is not None:
+            call, more = received
             failure = _prepare(preparation) if not prepared and b"__main__" in call else None
             prepared = prepared or (b"__main__" in call and failure is None)
             if b"multiprocessing.managers" in call:
                 share_key(preparation["authkey"])
             began = time.perf_counter()
             message = failure or answer(call)
-            if not _send(calls, frame(message, time.perf_counter() - began)):
+            ended = time.perf_counter()
+            held += frame(message, ended - began)
+            if more and ended - flushed < HOLD:
+                continue
+            if not _send(calls, held):
                 return
+            held.clear()
+            flushed = ended
 
 
-def frame(message: bytes, seconds: float = 0.0) -> bytes:
+def frame(message: bytes, note: float = 0.0) -> bytes:
     """The message as it travels."""
-    return HEADER.pack(MARK, seconds, len(message)) + message
+    return HEADER.pack(MARK, note, len(message)) + message
 
 
 def share_key(key: bytes) -> None:
@@ -67,16 +80,17 @@ def _keep_from_children(descriptor: int) -> None:
     os.register_at_fork(after_in_child=partial(os.dup2, nowhere, descriptor))
 
 
-def _receive(stream: Any) -> bytes | None:
+def _receive(stream: Any) -> tuple[bytes, bool] | None:
+    """A call, and whether another follows at once."""
     header = stream.read(HEADER.size)
     if len(header) < HEADER.size:
         return None
-    size = HEADER.unpack(header)[2]
+    _, note, size = HEADER.unpack(header)
     message = stream.read(size)
-    return message if len(message) == size else None
+    return (message, note > 0) if len(message) == size else None
 
 
-def _send(descriptor: int, framed: bytes) -> bool:
+def _send(descriptor: int, framed: bytes | bytearray) -> bool:
     rest = memoryview(framed)
     try:
         while rest:

@@ -25,6 +25,8 @@ T = TypeVar("T")
 W = TypeVar("W", bound="Workforce")
 GRACE = 1.5
 """Seconds that `close` leaves to running tasks."""
+AHEAD = 4
+"""Times the tasks that are with workers, how many `map` takes from its items: none shall wait for the reader."""
 PATIENCE = 0.1
 """Seconds that a cancelled task may still run before its worker is killed: most end by themselves."""
 
@@ -87,12 +89,12 @@ class Workforce(ABC):
     ) -> AsyncIterator[T]:
         """Results of `fn(item)` in the order of `items`, which may never end, or with `ordered=False` as they come.
 
-        At most `in_flight` items are taken ahead of what has been yielded; default: twice what the workers are given at
-        a time.  An exception ends it, and what runs is cancelled.
+        At most `in_flight` items are taken ahead of what has been yielded; default: `AHEAD` times what the workers are
+        given at a time.  An exception ends it, and what runs is cancelled.
         """
 
         def window() -> int:
-            return in_flight or 2 * self.workers * self._pace.share(name, chunk, timeout)
+            return in_flight or AHEAD * self.workers * self._pace.share(name, chunk, timeout)
 
         name = named(fn)
         return results(partial(self.submit, timeout=timeout, chunk=chunk), fn, items, window, ordered)
