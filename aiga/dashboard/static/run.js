@@ -1,8 +1,9 @@
 // The page of a run: what it is, how far it is, and its views as tabs.
 import { Refused, ask, askAgain } from "./api.js";
 import { tools } from "./choices.js";
-import { ago, command, copier, duration, h, money, number, progress, status } from "./dom.js";
+import { h } from "./dom.js";
 import { Figures } from "./figures.js";
+import { head } from "./head.js";
 import { listen, runs } from "./live.js";
 import { Calls } from "./calls.js";
 import { fetchLibrary } from "./plot.js";
@@ -85,54 +86,8 @@ class Page {
   }
 
   drawHead() {
-    const row = { ...this.told, ...runs.get(this.id) };
-    const folder = this.id.includes("/") ? this.id.slice(0, this.id.lastIndexOf("/") + 1) : "";
-    const facts = [
-      ["steps", row.steps === undefined ? null : number(row.steps)],
-      ["time", row.seconds === undefined ? null : duration(row.seconds)],
-      ["seed", row.seed],
-      ["started", row.created ? ago(Date.parse(row.created)) : null],
-      ["model", row.model],
-      ["cost", money(row.cost)],
-      ["sandbox", row.sandbox],
-      ["on", [row.facts?.device, row.facts?.platform].filter(Boolean).join(", ")],
-      [
-        "limits",
-        Object.entries(row.facts?.limits ?? {})
-          .filter(([, value]) => value)
-          .map(([name, value]) => `${value} ${name}`)
-          .join(", "),
-      ],
-    ].filter(([, value]) => value !== null && value !== undefined && value !== "");
-    const options = Object.entries(row.options ?? {});
     const opened = this.head.querySelector("details")?.open;
-    const resume =
-      row.command && command(row.command)
-        ? h("p", { class: "command" }, h("code", {}, command(row.command)), copier(command(row.command)))
-        : null;
-    this.head.replaceChildren(
-      h("p", { class: "crumbs" }, h("a", { href: "#/" }, "runs"), " / ", folder),
-      h("div", { class: "line" }, h("h1", {}, this.id.slice(folder.length)), status(row), progress(row)),
-      h("p", { class: "what" }, row.title ?? ""),
-      row.fault || row.reason ? h("p", { class: "fault", role: "alert" }, row.fault || row.reason) : "",
-      h(
-        "dl",
-        { class: "facts" },
-        facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))),
-      ),
-      tiles(row.metrics ?? {}),
-      h(
-        "details",
-        { class: "asked", open: Boolean(opened) },
-        h("summary", {}, `Options (${options.length}) and how to go on`),
-        resume ?? "",
-        h(
-          "dl",
-          { class: "options" },
-          options.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
-        ),
-      ),
-    );
+    this.head.replaceChildren(...head(this.id, { ...this.told, ...runs.get(this.id) }, Boolean(opened)));
   }
 
   drawTabs() {
@@ -288,11 +243,4 @@ class Page {
     this.figures?.close();
     this.calls?.close();
   }
-}
-
-function tiles(metrics) {
-  const shown = Object.entries(metrics).filter(([name]) => !["run/steps", "run/seconds"].includes(name));
-  const tile = ([name, value]) =>
-    h("div", { class: "tile" }, h("b", { title: String(value) }, number(value)), h("span", { title: name }, name));
-  return h("div", { class: "tiles" }, shown.slice(0, 10).map(tile));
 }
