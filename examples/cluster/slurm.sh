@@ -22,6 +22,7 @@ port=$((20000 + SLURM_JOB_ID % 20000))  # others' jobs may be on the same node
 export RAY_USAGE_STATS_ENABLED=0 RAY_AUTH_MODE=token
 RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
 export RAY_AUTH_TOKEN
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 
 srun --overlap --nodes=1 --ntasks=1 --nodelist="$head" \
     ray start --head --node-ip-address="$ip" --port="$port" --num-cpus=$((SLURM_CPUS_PER_TASK - 1)) \
