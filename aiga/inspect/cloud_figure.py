@@ -30,6 +30,8 @@ PIXELS = (640, 400)
 """Of the picture."""
 WAY = 2_000
 """The most places of a parent's way."""
+CLEAR = 100
+"""Places of a way that is drawn in full ink; a longer one is fainter, since it would hide the individuals."""
 LINES = (INK, ACCENT, "#1971c2", "#2b8a3e")
 """Of the fitness of each panel's parents."""
 
@@ -116,8 +118,8 @@ def _still(figure: Any, panel: Panel, place: tuple[int, int]) -> None:
         x, y = plane.places.astype(np.float32).T.copy()
         marker = {"size": 3, "color": FAINT, "opacity": 0.35}
         figure.add_scattergl(x=x, y=y, mode="markers", marker=marker, hoverinfo="skip", **where)
-    line = {"color": INK, "width": 1, "dash": "dash"}
-    figure.add_scatter(x=panel.way[:, 0], y=panel.way[:, 1], mode="lines", line=line, hoverinfo="skip", **where)
+    look = {"line": {"color": INK, "width": 1, "dash": "dash"}, "opacity": max(0.15, min(1.0, CLEAR / len(panel.way)))}
+    figure.add_scatter(x=panel.way[:, 0], y=panel.way[:, 1], mode="lines", hoverinfo="skip", **look, **where)
 
 
 def _dense(figure: Any, places: Float[np.ndarray, "n 2"], where: dict[str, int]) -> None:
@@ -183,12 +185,13 @@ def _generation(panel: Panel, row: int) -> dict[str, Any]:
     scale = [[i / (SHADES - 1), colour] for i, colour in enumerate(colours)]
     marker = {"size": 6, "color": _shades(plane.fitness[rows]), "colorscale": scale, "cmin": 0, "cmax": SHADES - 1}
     number = plane.listed[row].id if row >= 0 else 0
-    x, y = plane.places[rows].T.tolist() if len(rows) else ([], [])
-    fitness = plane.fitness[rows].tolist()
-    names = [[f"c{number}.{i}", _short(f)] for i, f in zip(plane.number[rows].tolist(), fitness, strict=True)]
+    x, y = plane.places[rows].astype(np.float32).T.copy()
+    names = np.empty((len(rows), 2), object)  # an array, since plotly copies lists one number at a time
+    names[:, 0] = [f"c{number}.{i}" for i in plane.number[rows].tolist()]
+    names[:, 1] = [_short(value) for value in plane.fitness[rows].tolist()]
     return {
-        "x": [_short(value) for value in x],
-        "y": [_short(value) for value in y],
+        "x": x,
+        "y": y,
         "mode": "markers",
         "marker": {**marker, "line": {"width": 0.5, "color": "#fff"}},
         "customdata": names,
@@ -254,11 +257,11 @@ def _label(shown: Sequence[Panel], moment: Moment) -> str:
     return f"{one.step} · {one.generation}" if len(shown) == 1 else str(one.step)
 
 
-def _shades(fitness: Float[np.ndarray, " n"]) -> list[int]:
+def _shades(fitness: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
     """From 0, the fifth of the range of a generation's fitness with the least, to 4."""
     low, high = (fitness.min(), fitness.max()) if len(fitness) else (0.0, 0.0)
     share = (fitness - low) / (high - low) if high > low else np.ones_like(fitness)
-    return np.minimum((share * SHADES).astype(int), SHADES - 1).tolist()
+    return np.minimum((share * SHADES).astype(np.int8), SHADES - 1)
 
 
 def _colours(row: int) -> list[str]:
