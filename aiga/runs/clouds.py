@@ -25,7 +25,9 @@ CREATE TABLE IF NOT EXISTS clouds (id INTEGER PRIMARY KEY, step INTEGER, series 
                                    sigma REAL, place BLOB, behaviours BLOB, fitnesses BLOB, noise BLOB, sign BLOB,
                                    parents BLOB, key BLOB, context BLOB, genome BLOB);
 """
-INSERT = f"INSERT INTO clouds VALUES (NULL{', ?' * 18})"
+COLUMNS = "step, series, generation, parent, fitness, size, dimensions, names, sigma, place"
+COLUMNS += ", behaviours, fitnesses, noise, sign, parents, key, context, genome"
+INSERT = f"INSERT INTO clouds ({COLUMNS}) VALUES (?{', ?' * 17})"
 LISTED = "clouds.id, step, names.name, generation, parent, fitness, size, dimensions"
 WHOLE_ROW = f"{LISTED}, names, sigma, place, behaviours, fitnesses, noise, sign, parents, key, context, genome"
 

@@ -218,7 +218,8 @@ class Store:
                         self._database.execute("BEGIN")
                     yield
             except UsageError as error:
-                self._failure = error
+                if not isinstance(error.__cause__, sqlite3.IntegrityError):  # of one statement: nothing was undone
+                    self._failure = error
                 raise
 
     def _commit(self) -> None:

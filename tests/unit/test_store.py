@@ -65,6 +65,16 @@ def test_only_what_was_kept_enters_the_lineage(store):
     assert lineage["fitness"].tolist() == [0.0, 2.0]
 
 
+def test_a_candidate_that_is_born_twice_is_refused_and_the_rest_is_kept(store):
+    store.record(0, {"x": 0, "born": births(2, 0)})
+    with pytest.raises(UsageError, match=r"UNIQUE constraint failed: lineage\.id"):
+        store.record(1, {"x": 1, "born": births(2, 0)})
+    store.record(1, {"failed": Failed("step 1", "born twice")})
+    store.note(status="failed")
+    run = Run(store.directory)
+    assert (len(run.lineage()["id"]), run.status, len(list(run.events("failed")))) == (2, "failed", 1)
+
+
 def test_identities_pack_into_one_integer_and_nobody_into_minus_one():
     assert packed(np.array([[0, 5], [1, 0], [-1, -1]])).tolist() == [5, 1 << 32, -1]
 
