@@ -150,7 +150,7 @@ def test_a_run_and_its_workers_may_be_killed_at_any_moment(system, tmp_path):
     assert done.status == "finished"
     jax.tree.map(assert_equal, done.state, whole.state)
     for column, values in whole.lineage().items():
-        assert values.tolist() == done.lineage()[column].tolist(), column
+        np.testing.assert_array_equal(values, done.lineage()[column], err_msg=column)
     assert np.array_equal(done.metric("run/steps").values, np.arange(1, steps + 1))
     assert events(done) == events(whole)
     slowest = np.diff(done.metric("run/seconds").values, prepend=0).max()
