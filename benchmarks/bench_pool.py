@@ -62,8 +62,9 @@ def _compared(
     """Ours beside each peer: with the same chunks, and each with its own default."""
     pairs = []
     for chunk in chunks:
-        ours = f"LocalPool, {chunk}"
-        pairs += [(ours, f"multiprocessing.Pool, {chunk}"), (ours, f"concurrent.futures, {SINGLE}")]
+        ours, peer = f"LocalPool, {chunk}", "multiprocessing.Pool"
+        pairs += [(ours, f"{peer}, {each}") for each in dict.fromkeys((SINGLE, chunk))]
+        pairs.append((ours, f"concurrent.futures, {SINGLE}"))
         pairs += [(f"RayPool, {chunk}", f"Ray tasks, {SINGLE}")] * RAYED
     return [_row(load, ours, taken[ours], peer, taken[peer]) for ours, peer in pairs]
 
