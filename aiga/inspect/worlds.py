@@ -140,7 +140,12 @@ def exchange(worlds: Sequence[World], transfers: Sequence[Transfer]) -> Figure:
     x, y = zip(*came, strict=True) if came else ((), ())
     marker = {"symbol": "circle-open", "color": INK, "size": 7}
     figure.add_scatter(x=x, y=y, mode="markers", marker=marker, hoverinfo="skip")
-    square = {"zeroline": False, "range": [-0.5, len(names) - 0.5], "dtick": max(1, len(names) // 10)}
+    square = {
+        "zeroline": False,
+        "constrain": "domain",
+        "range": [-0.5, len(names) - 0.5],
+        "dtick": max(1, len(names) // 10),
+    }
     figure.update_xaxes(title="from world", **square)
     figure.update_yaxes(title="to world", scaleanchor="x", **square)
     style(figure, height=560, width=680, showlegend=False)
