@@ -7,7 +7,7 @@ const CONFIG = {
   responsive: true,
   showLink: false,
   plotlyServerURL: "",
-  modeBarButtonsToRemove: ["lasso2d", "select2d"],
+  modeBarButtonsToRemove: ["lasso2d", "select2d", "sendChartToCloud"],
 };
 const NAME = /^(\d{1,19}|c\d{1,12}\.\d{1,12})$/;
 const NARROWEST = 230; // pixels of a panel
