@@ -11,7 +11,7 @@ from aiga.systems import poet
 from aiga.systems.go_explore import GoExplore
 from tests.unit.grid_world import GridWorld, Square, quarter
 
-STEPS = 4
+STEPS = {"go_explore": 4, "poet": 2}
 POET = {
     "horizon": 20, "episodes": 2, "hidden": 4, "pairs": 4, "batch": 8, "children": 2, "capacity": 3, "mutate_every": 2,
     "transfer_every": 2, "table": 2**14, "start": "scratch", "criterion": (-1000.0, 1000.0), "reproduce": -1000.0,
@@ -30,7 +30,7 @@ def final_state(name: str, pool: Any, seed: int = 0) -> list[Any]:
 
     async def go() -> Any:
         state = system.init(jax.random.key(seed))
-        for step in range(STEPS):
+        for step in range(STEPS[name]):
             state, _ = await system.step(jax.random.fold_in(jax.random.key(seed), step + 1), state)
         return state
 

@@ -28,7 +28,7 @@ def test_the_archive_does_not_depend_on_the_number_of_workers(workers):
         same(final_state("go_explore", pool), alone("go_explore"))
 
 
-@pytest.mark.parametrize(("system", "every"), [("go_explore", 4), ("poet", 12)])
+@pytest.mark.parametrize(("system", "every"), [("go_explore", 4), ("poet", 3)])
 def test_the_archive_does_not_depend_on_workers_that_are_killed(system, every):
     with LocalPool(2, retries=20) as pool:
         killing = Killing(pool, every)
