@@ -325,7 +325,10 @@ CLAIM = (
         metric="test/accuracy",
         treatment=_ONE,
         control={**_ONE, "method": "oml", "rate": 0.03, "learns": "head"},
-        others={"no gate": {**_ONE, "gates": 0}},
+        others={
+            "no gate, a rate of 0.03": {**_ONE, "gates": 0, "rate": 0.03},
+            "no gate, a rate of 0.1": {**_ONE, "gates": 0},
+        },
         also=_ALSO,
     ),
 )
