@@ -29,6 +29,37 @@ DRAWN = ".figures .card :is(.main-svg, img, video, table, svg, details, p)"
 HIGHEST = "Math.max(...(document.querySelector('.plot')?._fullData ?? []).flatMap(trace => [...trace.y]))"
 """The highest point of the first figure."""
 
+FAINT = """() => {
+  const paint = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgba = (colour) => {
+    paint.clearRect(0, 0, 1, 1);
+    paint.fillStyle = colour;
+    paint.fillRect(0, 0, 1, 1);
+    return [...paint.getImageData(0, 0, 1, 1).data];
+  };
+  const over = (top, below) => below.map((part, i) => (top[i] * top[3] + part * (255 - top[3])) / 255);
+  const linear = (part) => (part <= 10 ? part / 3295 : ((part / 255 + 0.055) / 1.055) ** 2.4);
+  const light = ([r, g, b]) => 0.05 + 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const ground = (element) => {
+    const below = element.parentElement ? ground(element.parentElement) : [255, 255, 255];
+    return over(rgba(getComputedStyle(element).backgroundColor), below);
+  };
+  const faint = ({ parentElement: element }) => {
+    const below = ground(element);
+    const [a, b] = [light(over(rgba(getComputedStyle(element).color), below)), light(below)];
+    return Math.max(a, b) / Math.min(a, b) < 4.5;
+  };
+  const texts = document.evaluate("//body//text()[normalize-space()]", document, null, 7);
+  return [...Array(texts.snapshotLength).keys()].map((i) => texts.snapshotItem(i))
+    .filter(({ parentElement: of }) => of.checkVisibility() && !of.closest("svg, script, noscript, .away, :disabled"))
+    .filter(faint).map((text) => `${text.data.trim()} (${text.parentElement.className})`);
+}"""
+"""Texts with a contrast below 4.5, https://www.w3.org/TR/WCAG22/#contrast-minimum."""
+NAMELESS = """() => [...document.querySelectorAll("a[href], button, input, select, summary, [tabindex='0']")]
+  .filter((element) => element.checkVisibility() && !element.closest("[aria-hidden]"))
+  .filter((of) => !(of.ariaLabel || of.innerText.trim() || of.title || [...(of.labels ?? [])].length))
+  .map((element) => element.outerHTML.slice(0, 200))"""
+
 pytestmark = pytest.mark.skipif(browser.found() is None, reason="there is no browser: apt-get install chromium")
 
 
@@ -178,3 +209,28 @@ def test_it_fits_a_phone_at_night(chromium, address, place):
             int, re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor"))[:3]
         )
         assert red + green + blue < 200, "it is not dark"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_can_be_read_and_has_a_name(chromium, address, runs, scheme):
+    who = Run(runs / "map_elites").lineage()["id"][0]
+    places = {"": ".run", "compare?run=qdaif&run=me_es": ".member", f"run?id=map_elites&who={who}": ".panel table"}
+    with chromium.new_context(color_scheme=scheme) as context:
+        page = context.new_page()
+        for place, shown in places.items():
+            opened(page, address, place)
+            expect(page.locator(shown).first).to_be_visible(timeout=WAIT)
+            page.wait_for_timeout(300)  # the panel slides in
+            assert (page.evaluate(FAINT), page.evaluate(NAMELESS)) == ([], [])
+
+
+def test_tab_reaches_everything_on_a_page(page, address):
+    opened(page, address, "run?id=map_elites&view=curves")
+    expect(page.locator(".plot .main-svg").first).to_be_visible(timeout=WAIT)
+    wanted = "main :is(button, select, input, summary, a[href]):not([tabindex='-1'])"
+    count = page.evaluate(f"[...document.querySelectorAll(`{wanted}`)].filter(one => one.checkVisibility()).length")
+    reached = set()
+    for _ in range(4 * count):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate(f"[...document.querySelectorAll(`{wanted}`)].indexOf(document.activeElement)"))
+    assert len(reached - {-1}) == count
