@@ -46,8 +46,8 @@ claims: $(VENV)/.test ## every paper's claim against its control (long)
 	$(BIN)/pytest -m claims
 
 chaos: $(VENV)/.test ## runs, workers, agents and nodes killed KILLS=20 times at random moments
-	AIGA_KILLS=$(KILLS) $(BIN)/pytest -q tests/contract/test_kill.py tests/contract/test_rewriting.py \
-	tests/contract/test_chaos.py tests/contract/test_pool_kills.py tests/contract/test_ray_nodes.py tests/unit/test_ray.py
+	AIGA_KILLS=$(KILLS) $(BIN)/pytest -q -rP tests/contract/test_kill.py tests/contract/test_rewriting.py \
+	tests/contract/test_chaos.py tests/contract/test_damage.py tests/contract/test_pool_kills.py tests/contract/test_ray_nodes.py tests/unit/test_ray.py
 
 bench: $(VENV)/.bench ## speed against the peers' libraries
 	$(BIN)/aiga bench
