@@ -27,7 +27,7 @@ function specification(place) {
 
 async function draw(place) {
   const figure = specification(place);
-  figure.config = { displaylogo: false, responsive: true, staticPlot: printed };
+  figure.config = { displaylogo: false, responsive: true, staticPlot: printed, modeBarButtonsToRemove: ["sendChartToCloud"] };
   const drawn = await Plotly.newPlot(place, figure);
   if (figure.frames && figure.frames.length && printed) {
     const last = figure.frames[figure.frames.length - 1];
