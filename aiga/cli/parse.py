@@ -4,10 +4,11 @@ import contextlib
 import dataclasses
 import io
 import re
+import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import docstring_parser
 import tyro
@@ -69,10 +70,24 @@ def _field(parameter: Parameter, description: str) -> tuple[str, Any, Any]:
 
 def _optional(kind: Any) -> str | None:
     """What stands for the value of an `X | None` in the help page: X."""
-    kinds = [k for k in typing.get_args(kind) if k is not type(None)]
-    if len(kinds) == len(typing.get_args(kind)) or not all(isinstance(k, type) for k in kinds):
+    kinds = typing.get_args(kind)
+    if type(None) not in kinds or not all(isinstance(k, type) or typing.get_origin(k) is Literal for k in kinds):
         return None
-    return "|".join(k.__name__.upper() for k in kinds)
+    return "|".join(_values(kind))
+
+
+def _values(kind: Any) -> list[str]:
+    """What a value may be, other than None: names of types, and words that stand for themselves."""
+    if typing.get_origin(kind) is Literal:
+        return [str(word) for word in typing.get_args(kind) if word != ""]
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return [value for k in typing.get_args(kind) if k is not type(None) for value in _values(k)]
+    return [getattr(kind, "__name__", str(kind)).upper()]
+
+
+def _told(words: Sequence[str]) -> str:
+    """A list in a sentence."""
+    return " or ".join([", ".join(words[:-1]), *words[-1:]] if len(words) > 1 else words)
 
 
 def _clause(box: str, prog: str, use: Usage) -> str:
@@ -83,13 +98,25 @@ def _clause(box: str, prog: str, use: Usage) -> str:
     message = lines[start : rules.index(True, start)]
     clause = re.sub(r"\.\s+(?=[A-Z])", "; ", " ".join(message)).rstrip(".")
     if clause.startswith(("Missing from", "The following arguments are required")):
-        needed = [name for name, parameter in use.parameters.items() if parameter.default is Parameter.empty]
-        return f"`{prog}` needs {', '.join(name.upper() for name in needed)}"
+        needed = [_shown(parameter) for parameter in use.parameters.values() if parameter.default is Parameter.empty]
+        missing = [name for name in needed if any(line.partition(" ")[0] == name for line in message)]
+        return f"`{prog}` needs {', '.join(missing or needed)}"
     if wrong := re.match(r"Error parsing --([\w-]+): .*'([^']*)'", clause):
-        kind = use.parameters[wrong[1].replace("-", "_")].annotation
-        wanted = _optional(kind) or getattr(kind, "__name__", str(kind)).upper()
-        return f"`--{wrong[1]}` takes {wanted}, not `{wrong[2]}`"
+        wanted = _values(use.parameters[wrong[1].replace("-", "_")].annotation)
+        return f"`--{wrong[1]}` takes {_told(wanted)}, not `{wrong[2]}`"
+    if wrong := re.match(r"invalid choice '(.*)' for argument '(?:--)?([\w-]+)';", clause):
+        parameter = use.parameters[wrong[2].replace("-", "_").lower()]
+        return f"`{_shown(parameter)}` takes {_told(_values(parameter.annotation))}, not `{wrong[1]}`"
+    if bare := re.match(r"[Mm]issing value for argument '(--[\w-]+)'", clause):
+        return f"`{bare[1]}` needs a value"
     return clause[:1].lower() + clause[1:]
+
+
+def _shown(parameter: Parameter) -> str:
+    """What a parameter is called on the command line."""
+    if parameter.kind in (Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL):
+        return parameter.name.upper()
+    return f"--{parameter.name.replace('_', '-')}"
 
 
 def _unknown(word: str, prog: str, use: Usage) -> str:

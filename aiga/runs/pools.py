@@ -109,7 +109,8 @@ def reopened(before: Mapping[str, Any], pool: str | None, workers: Any, address:
     kind = before.get("kind", "local")
     if pool is not None and pool != kind:
         return opened(pool, workers, address)
-    return opened(kind, workers or before.get("workers"), address or before.get("address"))
+    workers = before.get("workers") if workers is None else workers
+    return opened(kind, workers, before.get("address") if address is None else address)
 
 
 class Serial:

@@ -472,6 +472,8 @@ def test_a_run_is_resumed_on_the_pool_that_it_had_or_another():
         assert (type(pool), pool.workers > 2) == (ThreadPool, True)
     with reopened({}, None, 3, None) as pool:
         assert (type(pool), pool.workers) == (LocalPool, 3)
+    with pytest.raises(UsageError, match="--workers is 0"):
+        reopened({"kind": "local", "workers": 2}, None, 0, None)
 
 
 def test_a_chunk_of_nothing_is_refused(shared):
