@@ -18,7 +18,9 @@ from aiga.core.errors import UsageError, require
 from aiga.runs.record import Run
 
 SUFFIX = ".aiga"
-"""Of the names of our event files: those that a further export replaces."""
+"""Of the names of our event files, behind the name of their run: those that a further export replaces."""
+MODES = ("offline", "online")
+"""What `WANDB_MODE` may be."""
 PICTURES = (".gif", ".jpeg", ".jpg", ".png")
 
 
@@ -66,10 +68,14 @@ def options(run: Run) -> dict[str, str | int | float | bool]:
 
 def _tensorboard(run: Run, folder: Path) -> Path:
     writer_of = _imported("tensorboardX", "tensorboard")
-    for old in folder.glob(f"events.out.tfevents.*{SUFFIX}"):
+    suffix = f".{_named(run)}{SUFFIX}"
+    before = [*folder.glob(f"events.out.tfevents.*{SUFFIX}")]
+    if not all(old.name.endswith(suffix) for old in before):
+        raise UsageError(f"{folder} holds the export of another run: give --out a folder of its own, below that one.")
+    for old in before:
         old.unlink()
     summary = _imported("tensorboardX.summary", "tensorboard")
-    with writer_of.SummaryWriter(str(folder), filename_suffix=SUFFIX) as writer:
+    with writer_of.SummaryWriter(str(folder), filename_suffix=suffix) as writer:
         ends = {name: value for name, value in run.latest().items() if not isinstance(value, str)}
         for part in summary.hparams(options(run), ends):
             writer.file_writer.add_summary(part)
@@ -98,10 +104,12 @@ def _encoded(path: Path) -> Any:
 
 def _wandb(run: Run, folder: Path) -> Path:
     mode: Any = os.environ.get("WANDB_MODE") or "offline"
+    if mode not in MODES:
+        raise UsageError(f"WANDB_MODE is {mode!r}: set it to {' or '.join(MODES)}, or unset it.")
     if mode == "offline":
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # to its makers; read when it is imported
     wandb = _imported("wandb", "wandb")
-    name = hashlib.sha256(f"{run.system} {run.manifest['created']} {run.directory.name}".encode()).hexdigest()[:12]
+    name = _named(run)
     for old in (folder / "wandb").glob(f"offline-run-*-{name}"):
         shutil.rmtree(old)
     quiet = {"silent": True, "console": "off", "disable_git": True, "save_code": False, "x_disable_stats": True}
@@ -136,6 +144,11 @@ def _pictures(run: Run) -> list[Path]:
     """Pictures of the run in its own folder of media; links are not followed."""
     found = sorted(run.media.iterdir()) if run.media.is_dir() else []
     return [path for path in found if path.suffix.lower() in PICTURES and path.is_file() and not path.is_symlink()]
+
+
+def _named(run: Run) -> str:
+    """A name that a run keeps as it goes on, and that no other has."""
+    return hashlib.sha256(f"{run.system} {run.manifest['created']} {run.directory.name}".encode()).hexdigest()[:12]
 
 
 def _last(run: Run) -> int:

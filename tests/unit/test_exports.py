@@ -92,6 +92,22 @@ def test_a_run_that_went_on_is_exported_again_in_place_of_before(run, tmp_path):
     assert (tmp_path / "events.out.tfevents.1.somebody").exists()
 
 
+def test_an_export_does_not_replace_that_of_another_run(run, tmp_path):
+    pytest.importorskip("tensorboardX")
+    export(run, "tensorboard", tmp_path / "out")
+    other = recorded(tmp_path / "other", {"m": [5.0]})
+    with pytest.raises(UsageError, match="holds the export of another run"):
+        export(other, "tensorboard", tmp_path / "out")
+    assert scalars(written(tmp_path / "out"), "m") == [(0, BEGAN + 10.0, 1.0), (1, BEGAN + 20.0, 2.0)]
+
+
+def test_an_unknown_mode_of_weights_and_biases_is_one_sentence(run, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "sometimes")
+    with pytest.raises(UsageError, match="WANDB_MODE is 'sometimes': set it to offline or online"):
+        export(run, "wandb")
+
+
 def logged(data):
     """The records of a file of Weights & Biases: LevelDB's log, blocks of 32 KiB behind a header of seven bytes."""
     place, parts = 7, b""
