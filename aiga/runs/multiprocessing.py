@@ -211,6 +211,8 @@ class Pool:
         error_callback: Callable[[BaseException], object] | None,
     ) -> AsyncResult:
         self._check()
+        if chunksize is not None and chunksize < 1:
+            raise ValueError(f"Chunksize must be 1+, not {chunksize}")
         items = list(iterable)
         size = chunksize or max(1, -(-len(items) // (4 * self._pool.workers)))
         answers = [self._submit(each, func, chunk) for chunk in _chunks(items, size)]

@@ -24,6 +24,8 @@ HOLD = 0.005
 """Seconds that the answer to a short task may wait for the next, if another call has come with its own."""
 MARK = b"aiga"
 """What does not begin so is not a message: something else wrote to the line."""
+SCRIPT = b"_main__"
+"""In every call that names the user's script: `__main__`, and in a worker, which may have a pool too, `__mp_main__`."""
 
 
 def serve(calls: int, lifeline: int) -> None:
@@ -40,8 +42,8 @@ def serve(calls: int, lifeline: int) -> None:
         prepared = False
         while (received := _receive(stream)) is not None:
             call, more = received
-            failure = _prepare(preparation) if not prepared and b"__main__" in call else None
-            prepared = prepared or (b"__main__" in call and failure is None)
+            failure = _prepare(preparation) if not prepared and SCRIPT in call else None
+            prepared = prepared or (SCRIPT in call and failure is None)
             if b"multiprocessing.managers" in call:
                 share_key(preparation["authkey"])
             began = time.perf_counter()

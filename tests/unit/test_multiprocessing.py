@@ -241,6 +241,12 @@ def test_what_is_not_offered_is_said_in_a_sentence(act, words):
         act()
 
 
+@pytest.mark.parametrize("size", [0, -1])
+def test_chunks_of_nothing_are_refused(size):
+    with ours.Pool(1, pool="threads") as pool, pytest.raises(ValueError, match=f"must be 1[+], not {size}"):
+        pool.map(abs, [1, 2], chunksize=size)
+
+
 SCRIPT = """
 from {module} import Pool, cpu_count
 
@@ -267,6 +273,25 @@ def test_a_script_changes_one_import(tmp_path, module, kind):
         env=os.environ | {"AIGA_POOL": kind},
     )
     assert (done.stdout, done.stderr) == ("[0, 2, 4, 6, 8] [8] True\n", "")
+
+
+def test_a_task_may_have_a_pool_for_functions_of_the_script(tmp_path):
+    script = textwrap.dedent(
+        """
+        from aiga.runs.multiprocessing import Pool
+        def square(number):
+            return number * number
+        def squares(count):
+            with Pool(1) as pool:
+                return pool.map(square, range(count))
+        if __name__ == "__main__":
+            with Pool(1) as pool:
+                print(pool.apply(squares, (3,)))
+        """
+    )
+    (tmp_path / "script.py").write_text(script)
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[0, 1, 4]\n", "")
 
 
 def test_ctrl_c_ends_a_script_and_its_workers(tmp_path):
