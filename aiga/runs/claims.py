@@ -55,6 +55,7 @@ class Result(NamedTuple):
     """95 %, bootstrapped over seeds."""
     holds: bool
     seconds: float
+    """Of all runs together, whenever they were made."""
     table: dict[str, dict[str, list[float]]]
     """Every arm's values of every shown metric, a value a seed."""
 
@@ -87,7 +88,7 @@ def claim(
         workers: Worker processes of each run.
         write: Also write the table into the system's page of the documentation.
     """
-    claims, started = stated(system), time.monotonic()
+    claims = stated(system)
     if not 1 <= which <= len(claims):
         raise UsageError(f"--which is {which}, but {system} states {len(claims)}: give a number from 1.")
     if seeds < 1:
@@ -96,9 +97,14 @@ def claim(
     one, place = claims[which - 1], folder if which == 1 else folder / f"claim-{which}"
     if not (place / "claim.json").exists():
         _note(place, system, one)
-    table = _table(system, one, place, seeds, workers)
+    try:
+        arms = _arms(system, one, place, seeds, workers)
+    except _Unfinished as error:
+        number = f" --which {which}" if len(claims) > 1 else ""
+        command = f"aiga claim {system} --seeds {seeds}{number} --out {folder}"
+        raise UsageError(f"the experiment was {error}: go on with `{command}`.") from error
     _note(place, system, one)  # the runs are this claim's, whatever was noted before
-    result = judged(system, one, table, time.monotonic() - started)
+    result = judged(system, one, {arm: _values(one, runs) for arm, runs in arms.items()}, _seconds(arms))
     if write:
         _write(result, one, which)
     return result
@@ -157,7 +163,7 @@ def measured(folder: str | Path) -> Result:
     if not (done["treatment"] and done["control"]):
         raise UsageError(f"{folder} has no finished run of treatment or control: go on with `aiga claim {system}`.")
     table = {arm: _values(claim, runs) for arm, runs in done.items() if runs}
-    return judged(system, claim, table, sum(run.summary()["seconds"] for runs in done.values() for run in runs))
+    return judged(system, claim, table, _seconds(done))
 
 
 def default_folder(system: str) -> Path:
@@ -165,15 +171,21 @@ def default_folder(system: str) -> Path:
     return Path("runs") / f"claim-{catalogue.label(system)}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def _table(
-    system: str, claim: Claim, folder: Path, seeds: int, workers: int | None
-) -> dict[str, dict[str, list[float]]]:
-    """Every arm's runs, as values of the shown metrics."""
-    table = {}
-    for arm, options in claim.arms().items():
-        places = [folder / f"{_name(arm)}{seed}" for seed in range(seeds)]
-        table[arm] = _values(claim, [_one(system, p, seed, options, claim, workers) for seed, p in enumerate(places)])
-    return table
+class _Unfinished(Exception):
+    """A run that was stopped, or otherwise did not come to its end."""
+
+
+def _arms(system: str, claim: Claim, folder: Path, seeds: int, workers: int | None) -> dict[str, list[Run]]:
+    """Every arm's runs: read if they are finished, continued if they were begun, else run."""
+    return {
+        arm: [_one(system, folder / f"{_name(arm)}{seed}", seed, options, claim, workers) for seed in range(seeds)]
+        for arm, options in claim.arms().items()
+    }
+
+
+def _seconds(arms: Mapping[str, Sequence[Run]]) -> float:
+    """How long the runs of all arms took, whenever that was."""
+    return sum(run.summary()["seconds"] for runs in arms.values() for run in runs)
 
 
 def _values(claim: Claim, runs: Sequence[Run]) -> dict[str, list[float]]:
@@ -226,7 +238,7 @@ def markdown(result: Result) -> str:
 
 
 def _one(system: str, directory: Path, seed: int, options: Mapping[str, Any], claim: Claim, workers: int | None) -> Run:
-    """One run of the experiment: read if it is finished, continued if it was begun."""
+    """One run of the experiment."""
     from aiga.runs.loop import resume, run  # jax, only when something is run
 
     if not (directory / "run.json").exists():
@@ -237,9 +249,7 @@ def _one(system: str, directory: Path, seed: int, options: Mapping[str, Any], cl
             raise UsageError(f"{directory} holds a run with other options than the claim's: give another --out.")
         done = done if done.status == "finished" else resume(directory, workers=workers)
     if done.status != "finished":
-        raise UsageError(
-            f"the experiment was {done.status}: go on with `aiga claim {system} --out {directory.parent}`."
-        )
+        raise _Unfinished(done.status)
     return done
 
 

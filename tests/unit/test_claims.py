@@ -23,7 +23,8 @@ def test_a_claim_that_is_true_holds_and_its_experiment_can_be_continued(tmp_path
     assert again.treatment[:2] == result.treatment, "finished runs are read, not repeated"
     assert len(again.treatment) == 3
     told = measured(tmp_path / "claim")
-    assert told._replace(seconds=0.0) == again._replace(seconds=0.0), "its folder says the same, and runs nothing"
+    assert told == again, "its folder says the same, and runs nothing"
+    assert again.seconds > result.seconds, "also of runs that were read"
 
 
 def test_the_effect_is_positive_where_the_treatment_is_better():
@@ -47,6 +48,14 @@ def test_an_experiment_with_a_list_among_its_options_can_be_continued(tmp_path):
     listed.write_text(Path(WANDER).read_text() + "\n\nCLAIM = CLAIM._replace(others={'plain': {'shape': (1, 2)}})\n")
     first, again = (claim(str(listed), seeds=1, out=tmp_path / "runs") for _ in range(2))
     assert first.table == again.table
+
+
+def test_an_experiment_that_was_stopped_says_how_to_go_on_with_it(tmp_path, monkeypatch):
+    several = tmp_path / "halted.py"
+    several.write_text(Path(WANDER).read_text() + "\n\nCLAIM = (CLAIM, CLAIM)\n")
+    monkeypatch.setattr("aiga.runs.record.Run.status", "stopped")
+    with pytest.raises(UsageError, match=f"claim {several} --seeds 1 --which 2 --out {tmp_path / 'runs'}`"):
+        claim(str(several), seeds=1, which=2, out=tmp_path / "runs")
 
 
 def test_a_system_without_a_claim_says_so(tmp_path):
