@@ -29,6 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         sys.stderr.write(f"aiga: {error}\n")
         return 2
+    except PermissionError as error:
+        sys.stderr.write(
+            f"aiga: {error.filename} cannot be opened ({error.strerror}): allow it, or name another place.\n"
+        )
+        return 2
     except SystemExit as left:  # tyro, after a help page
         return int(left.code or 0)
     except KeyboardInterrupt:

@@ -50,6 +50,8 @@ class Root:
     def __init__(self, directory: Path) -> None:
         if not directory.is_dir():
             raise UsageError(f"{directory} is no folder: give the one that holds your runs, or start a run first.")
+        if not os.access(directory, os.R_OK | os.X_OK):
+            raise UsageError(f"{directory} cannot be read (Permission denied): make it readable, or give another.")
         self.given, self.path = directory, directory.resolve()
 
     def runs(self) -> Found:

@@ -90,7 +90,8 @@ class Guard:
         query = parse_qs(scope["query_string"].decode("latin-1"))
         if "token" in query and _same(query.pop("token")[0], self.token):
             rest = urlencode(query, doseq=True)
-            answer = RedirectResponse(scope["path"] + (f"?{rest}" if rest else ""), status_code=303)
+            here = "/" + scope["path"].lstrip("/")  # `//name` would be another site
+            answer = RedirectResponse(here + (f"?{rest}" if rest else ""), status_code=303)
             answer.set_cookie(COOKIE, _sealed(self.token), max_age=MONTH, httponly=True, samesite="strict")
             return answer
         shown = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")

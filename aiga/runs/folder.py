@@ -34,6 +34,8 @@ def check_schema(directory: Path) -> dict[str, Any]:
         missing = ", ".join(sorted(NEEDED - manifest.keys()))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"{directory} holds no run (it has no run.json): give the folder of a run.") from error
+    except PermissionError as error:
+        raise UsageError(f"{directory}/run.json cannot be read ({error.strerror}): make it readable.") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"{directory}/run.json cannot be read ({error}): restore a copy; nothing was changed."

@@ -246,6 +246,8 @@ class Run:
         except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
             blocked = code_of(error) in (*NO_SPACE, *REFUSED)
             mend = "copy the folder to where there is space and you may write" if blocked else "restore a copy of it"
+            if blocked and not os.access(self.directory / "run.sqlite", os.R_OK):
+                mend = "make it readable"
             raise UsageError(f"{self.directory}/run.sqlite cannot be read ({error}): {mend}.") from error
 
     def _written_to(self) -> bool:

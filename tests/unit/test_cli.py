@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -145,6 +146,29 @@ def test_a_mistake_is_answered_with_one_sentence_and_exit_code_2(words, expected
     assert expected in told.err
     assert told.err.startswith("aiga: ")
     assert told.err.count("\n") == 1
+
+
+DROPPED = "-dac_override,-dac_read_search"
+BARRED = [] if os.geteuid() else ["setpriv", f"--bounding-set={DROPPED}", f"--inh-caps={DROPPED}"]
+"""Before a command of root's: it may no longer open what others may not."""
+
+
+@pytest.mark.skipif(bool(BARRED) and not shutil.which("setpriv"), reason="root may open everything")
+@pytest.mark.parametrize(
+    "words", [["show"], ["compare", "."], ["dashboard", "--port", "0"]], ids=lambda words: words[0]
+)
+def test_a_folder_that_may_not_be_opened_is_named(words, tmp_path):
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0)
+    try:
+        command = [*BARRED, sys.executable, "-m", "aiga", *words, str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    finally:
+        folder.chmod(0o700)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"aiga: {folder}")
+    assert "(Permission denied)" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_mistake_reads_the_same_where_the_terminal_knows_no_boxes():

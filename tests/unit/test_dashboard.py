@@ -159,6 +159,8 @@ def test_a_token_opens_the_door_once_and_the_cookie_from_then_on(runs):
     assert client.get("/api/runs", headers={"Cookie": "aiga-dashboard=secret-token"}).status_code == 401
     entered = client.get("/?token=secret-token&x=1", follow_redirects=False)
     assert (entered.status_code, entered.headers["location"]) == (303, "/?x=1")
+    led = client.get("http://box:8420//elsewhere.example/?token=secret-token", follow_redirects=False)
+    assert led.headers["location"] == "/elsewhere.example/", "a path, and no other site"
     cookie = entered.headers["set-cookie"]
     assert "secret-token" not in cookie
     assert all(part in cookie.lower() for part in ("httponly", "samesite=strict"))
