@@ -82,6 +82,8 @@ def _values(kind: Any) -> list[str]:
         return [str(word) for word in typing.get_args(kind) if word != ""]
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         return [value for k in typing.get_args(kind) if k is not type(None) for value in _values(k)]
+    if typing.get_origin(kind) is tuple:  # each of its words is one of these
+        return _values(typing.get_args(kind)[0])
     return [getattr(kind, "__name__", str(kind)).upper()]
 
 

@@ -191,6 +191,8 @@ def make(
     task = Arm() if world == "arm" else LinearProjection(world)
     if batch < 1:
         raise UsageError(f"--batch is {batch}: give a number above zero.")
+    if not (0 <= iso < np.inf and 0 <= line < np.inf):
+        raise UsageError(f"--iso is {iso} and --line is {line}: give numbers from zero on.")
     division = _division(archive, cells, task)
     if variation in ("cma_me", "cma_mae"):
         if parents == "start":

@@ -121,6 +121,7 @@ def test_an_option_given_by_the_user_beats_the_papers(tmp_path, capsys):
         (["export", ".", "--to", "excel"], "`--to` takes tensorboard or wandb, not `excel`"),
         (["compare", ".", ".", "--format", "doc"], "`--format` takes html, pdf or md, not `doc`"),
         (["resume", ".", "--workers", "many"], "`--workers` takes INT or auto, not `many`"),
+        (["run", "anml", "--rates", "x"], "`--rates` takes FLOAT, not `x`"),
         (["approve", ".", "one", "maybe"], "`ANSWER` takes yes or no, not `maybe`"),
         (["show", "."], "give the folder of a run"),
         (["compare", "one"], "two or more"),

@@ -213,6 +213,8 @@ def test_the_parent_of_a_sample_is_the_elite_that_its_emitter_began_around(varia
     [
         ({"cells": -4, "archive": "cvt"}, "--cells is -4: give a number above zero"),
         ({"batch": 0}, "--batch is 0: give a number above zero"),
+        ({"iso": float("nan")}, "--iso is nan and --line is 0.2: give numbers from zero on"),
+        ({"line": -1.0}, "--line is -1.0: give numbers from zero on"),
         ({"variation": "cma_me", "batch": 20, "emitters": 15}, "--batch is 20 for 15 emitters; give a multiple"),
         ({"variation": "cma_me", "batch": 15, "emitters": 15}, "twice as many or more"),
         ({"variation": "cma_me", "batch": 15, "emitters": 0}, "--emitters is 0: give a number above zero"),
