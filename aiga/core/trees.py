@@ -88,7 +88,7 @@ def save(path: Path, tree: PyTree, **note: Any) -> None:
     """
     leaves, kinds = {}, {}
     for place, leaf in jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_array)):
-        name = jax.tree_util.keystr(place)
+        name = _name(place)
         if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             kinds[name] = f"key:{jax.random.key_impl(leaf)}"
             leaf = jax.random.key_data(leaf)
@@ -123,7 +123,7 @@ def load(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
         raise ValueError(f"checkpoint {path} cannot be read ({error}); it is damaged or not a checkpoint.") from error
     dynamic, static = eqx.partition(like, eqx.is_array)
     places, treedef = jax.tree_util.tree_flatten_with_path(dynamic)
-    names = [jax.tree_util.keystr(place) for place, _ in places]
+    names = [_name(place) for place, _ in places]
     if set(names) != set(arrays):
         odd = ", ".join(sorted(set(names) ^ set(arrays))[:4])
         raise ValueError(f"checkpoint {path} belongs to another system or version: {odd} differ.")
@@ -132,6 +132,11 @@ def load(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
         for name, (_, leaf) in zip(names, places, strict=True)
     ]
     return eqx.combine(jax.tree_util.tree_unflatten(treedef, leaves), static), header["note"]
+
+
+def _name(place: tuple[Any, ...]) -> str:
+    """Of an array in the file; `.` if it is the whole tree, since the note has the empty name."""
+    return jax.tree_util.keystr(place) or "."
 
 
 def _restore(array: np.ndarray, kind: str, host: bool) -> Any:

@@ -36,6 +36,13 @@ def test_what_is_saved_is_loaded_bit_for_bit(tmp_path):
     assert loaded["nested"][1][0].shape == (0, 2)
 
 
+def test_a_tree_may_be_a_single_array(tmp_path):
+    trees.save(tmp_path / "state.npz", jnp.arange(3.0), step=1)
+    loaded, note = trees.load(tmp_path / "state.npz", jnp.zeros(3))
+    assert loaded.tolist() == [0.0, 1.0, 2.0]
+    assert note == {"step": 1}
+
+
 def test_shapes_come_from_the_file(tmp_path):
     trees.save(tmp_path / "tree.npz", {"rows": np.arange(8)})
     loaded, _ = trees.load(tmp_path / "tree.npz", {"rows": np.arange(2)})
