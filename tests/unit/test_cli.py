@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from recorded import recorded
 
 from aiga.cli.main import COMMANDS, main
 
@@ -210,3 +211,11 @@ def test_without_a_checkout_bench_says_where_benchmarks_are(tmp_path, monkeypatc
     monkeypatch.setattr("aiga.cli.main.CHECKOUT", tmp_path)
     assert main(["bench"]) == 2
     assert "source checkout" in capsys.readouterr().err
+
+
+def test_a_report_of_a_run_whose_system_is_elsewhere_shows_the_rest(tmp_path, capsys):
+    run = recorded(tmp_path / "run", {"m": [1.0, 2.0]}, system=str(tmp_path / "gone.py"))
+    assert main(["report", str(run.directory)]) == 0
+    told = capsys.readouterr()
+    assert told.err.startswith("aiga: the report lacks the system's own figures: there is no file")
+    assert "Curves" in Path(told.out.strip()).read_text()
