@@ -22,15 +22,16 @@ def report(directory: Path, /, *, format: Format = "html", out: Path | None = No
     from aiga.runs import record, report
 
     run = record.Run(directory)
-    figures = []
+    figures, lacking = [], ""
     for view in views.VIEWS:
         try:
             figures += views.figures(run, view)
         except UsageError as error:  # of a system that is a file and not here, say: all else can be shown
             if view != "own":
                 raise
-            sys.stderr.write(f"aiga: the report lacks the system's own figures: {error}\n")
+            lacking = f"aiga: the report lacks the system's own figures: {error}\n"
     sys.stdout.write(f"{report.write(directory, figures, format, out)}\n")
+    sys.stderr.write(lacking)
     return 0
 
 
