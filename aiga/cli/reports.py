@@ -1,8 +1,9 @@
 """Commands that write what was found: reports, comparisons, exports."""
 
 import sys
+import traceback
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from aiga.cli import show as shown
 from aiga.core.errors import UsageError
@@ -22,17 +23,27 @@ def report(directory: Path, /, *, format: Format = "html", out: Path | None = No
     from aiga.runs import record, report
 
     run = record.Run(directory)
-    figures, lacking = [], ""
-    for view in views.VIEWS:
-        try:
-            figures += views.figures(run, view)
-        except UsageError as error:  # of a system that is a file and not here, say: all else can be shown
-            if view != "own":
-                raise
-            lacking = f"aiga: the report lacks the system's own figures: {error}\n"
+    own, lacking, code = _own(run)
+    figures = [*own, *(figure for view in views.VIEWS if view != "own" for figure in views.figures(run, view))]
     sys.stdout.write(f"{report.write(directory, figures, format, out)}\n")
     sys.stderr.write(lacking)
-    return 0
+    return code
+
+
+def _own(run: Any) -> tuple[list[Any], str, int]:
+    """The figures of the run's own system; if they cannot be had, what is said of that, and 1 if its code failed.
+
+    Whatever that system does: all else can be shown.
+    """
+    from aiga.inspect import views
+
+    lacks = "aiga: the report lacks the system's own figures: "
+    try:
+        return views.figures(run, "own"), "", 0
+    except UsageError as error:
+        return [], f"{lacks}{error}\n", 0
+    except Exception as error:
+        return [], f"{traceback.format_exc()}{lacks}{type(error).__name__}: {error}\n", 1
 
 
 def compare(*directories: Path, format: Format | None = None, out: Path | None = None) -> int:

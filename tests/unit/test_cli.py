@@ -219,3 +219,14 @@ def test_a_report_of_a_run_whose_system_is_elsewhere_shows_the_rest(tmp_path, ca
     told = capsys.readouterr()
     assert told.err.startswith("aiga: the report lacks the system's own figures: there is no file")
     assert "Curves" in Path(told.out.strip()).read_text()
+
+
+def test_a_report_of_a_run_whose_own_figures_fail_shows_the_rest_and_where_they_failed(tmp_path, capsys):
+    system = tmp_path / "failing.py"
+    system.write_text("def make():\n    pass\n\n\ndef figures(run):\n    return 1 / 0\n")
+    run = recorded(tmp_path / "run", {"m": [1.0, 2.0]}, system=str(system))
+    assert main(["report", str(run.directory)]) == 1
+    told = capsys.readouterr()
+    assert "failing.py" in told.err
+    assert told.err.endswith("lacks the system's own figures: ZeroDivisionError: division by zero\n")
+    assert "Curves" in Path(told.out.strip()).read_text()
