@@ -36,7 +36,8 @@ def serve(
     local = loopback(host)
     token = _token(token, local)
     with contextlib.closing(bound(host, port)) as listener:
-        server = uvicorn.Server(uvicorn.Config("", log_level="warning", access_log=False, timeout_graceful_shutdown=3))
+        quiet = {"log_config": None, "log_level": "error", "access_log": False}  # None: logging is the caller's
+        server = uvicorn.Server(uvicorn.Config("", timeout_graceful_shutdown=3, **quiet))
         settings = Settings(directory, token, local, trust)
         server.config.app = make_app(settings, ended=lambda: server.should_exit)
         taken = listener.getsockname()[1]

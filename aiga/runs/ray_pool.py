@@ -6,6 +6,7 @@ import os
 import pickle
 import secrets
 import sys
+import warnings
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -225,13 +226,15 @@ def _joined(ray: Any, address: str | None, cpus: float | int) -> None:
         ray.shutdown()
     if address is None:
         _own.started, _own.cpus = True, max(cores(), math.ceil(cpus))
-        ray.init(
-            address="local",
-            num_cpus=_own.cpus,
-            include_dashboard=False,
-            _node_ip_address="127.0.0.1",
-            logging_level="error",
-        )
+        with warnings.catch_warnings():  # Ray forks to start other programs, which is no harm to JAX's threads
+            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+            ray.init(
+                address="local",
+                num_cpus=_own.cpus,
+                include_dashboard=False,
+                _node_ip_address="127.0.0.1",
+                logging_level="error",
+            )
         return
     _own.started = False
     try:

@@ -121,7 +121,7 @@ def converse(there, back, pipe):
 
 def write_to_every_line(text=b"garbage" * 10):
     """What a library that confuses its descriptors may do."""
-    for descriptor in range(3, 30):
+    for descriptor in [int(name) for name in os.listdir("/dev/fd") if int(name) > 2]:
         try:
             os.write(descriptor, text)
         except OSError:

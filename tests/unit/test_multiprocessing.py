@@ -300,6 +300,7 @@ def test_ctrl_c_ends_a_script_and_its_workers(tmp_path):
         import os, signal, sys, threading, time
         from aiga.runs.multiprocessing import Pool
         if __name__ == "__main__":
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored below a job in the background
             with Pool(1) as pool:
                 print(pool.apply(os.getpid), flush=True)
                 threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
