@@ -136,6 +136,11 @@ def test_slurm_is_asked_for_nodes_time_and_a_warning():
     assert re.fullmatch(r"B:TERM@\d+", options["signal"])
 
 
+AWAIT = """[ -e "$NOTES/srun" ] || exit 0
+for _ in $(seq 200); do [ "$(wc -l < "$NOTES/ray")" -ge 3 ] && exit 0; sleep 0.05; done"""
+"""Below Slurm a run takes longer than the starts of Ray that the job began beside it, which end with the job."""
+
+
 @pytest.fixture
 def stubs(tmp_path):
     """The variables of a job whose commands note how they were called."""
@@ -144,7 +149,7 @@ def stubs(tmp_path):
     (programs / "activate").write_text(f'PATH="{programs}:$PATH"\n')
     notes = {
         "ray": "",
-        "aiga": "",
+        "aiga": AWAIT,
         "scontrol": "[ $1 = requeue ] || printf '%s\\n' one two three",
         "hostname": "echo 10.0.0.1",
     }
