@@ -6,12 +6,14 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from aiga.core.errors import UsageError
 from aiga.dashboard import places, wire, work
 from aiga.dashboard.jobs import Lane
 from aiga.dashboard.places import Root
+from aiga.runs import folder
 
 EVERY = 1.0
 """Seconds between two looks; longer where a look takes long."""
@@ -102,7 +104,7 @@ class Watcher:
 
     async def _look(self, name: str) -> None:
         """Read a run again if its files have changed."""
-        if name not in self.rows:
+        if name not in self.rows or await asyncio.to_thread(_begins, self.root.path / name):
             return
         state = places.signature(self.root.path / name)
         before, when = self._seen.get(name, (None, 0.0))
@@ -145,6 +147,11 @@ class _Listener:
         names, self._names = list(self._names), {}
         self.event.clear()
         return names
+
+
+def _begins(directory: Path) -> bool:
+    """Whether a process is making the run: `run.json` comes last."""
+    return not (directory / "run.json").exists() and folder.is_written(directory)
 
 
 def _blank(name: str, root: Root) -> Row:

@@ -75,6 +75,21 @@ def locked(directory: Path) -> int:
     return lock
 
 
+def is_written(directory: Path) -> bool:
+    """Whether a process holds the run's lock."""
+    try:
+        lock = os.open(directory / "run.lock", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def check_place(directory: Path, lock: int) -> None:
     """Refuse to write if `directory` is no longer the folder whose lock is held: the files would go to another run."""
     try:

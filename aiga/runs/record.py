@@ -1,6 +1,5 @@
 """Reading a run directory, also while it is written, and without jax."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -16,7 +15,7 @@ import numpy as np
 from aiga.core.errors import UsageError
 from aiga.runs import clouds
 from aiga.runs.clouds import Listed, Points, Recorded
-from aiga.runs.folder import NO_SPACE, REFUSED, check_schema, code_of, connect_to_read
+from aiga.runs.folder import NO_SPACE, REFUSED, check_schema, code_of, connect_to_read, is_written
 
 COLUMNS = ("id", "step", "parent", "others", "operator", "kept", "fitness", "cell", "replaced", "noise", "sign", "blob")
 KINDS = {"others": "O", "fitness": "f8", "blob": "O"}
@@ -57,7 +56,7 @@ class Run:
     def status(self) -> str:
         """running, finished, stopped (by a person or a limit of time), budget, failed, or killed."""
         status = str(self._meta().get("status", "running"))
-        return "killed" if status == "running" and not self._written_to() else status
+        return "killed" if status == "running" and not is_written(self.directory) else status
 
     @property
     def reason(self) -> str:
@@ -249,20 +248,6 @@ class Run:
             if blocked and not os.access(self.directory / "run.sqlite", os.R_OK):
                 mend = "make it readable"
             raise UsageError(f"{self.directory}/run.sqlite cannot be read ({error}): {mend}.") from error
-
-    def _written_to(self) -> bool:
-        """Whether a process holds the run's lock."""
-        try:
-            lock = os.open(self.directory / "run.lock", os.O_RDONLY)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(lock)
-        return False
 
 
 def _unpacked(text: str | None) -> Any:

@@ -13,6 +13,7 @@ from aiga.core.errors import UsageError
 from aiga.dashboard import app as dashboard
 from aiga.dashboard import live, places
 from aiga.dashboard.app import STATIC, Settings, make_app
+from aiga.runs import folder
 from tests.recorded import recorded
 
 HERE = "http://127.0.0.1:8420"
@@ -274,6 +275,20 @@ def test_a_run_that_cannot_be_read_says_why_and_the_others_are_shown(client, run
         assert "secret/metric" not in answer.text
         assert "Traceback" not in answer.text
     assert row(client, "good")["status"] == "finished"
+
+
+def test_a_run_that_is_being_made_is_not_called_unreadable(client, runs):
+    directory = recorded(runs / "begins")
+    (directory / "run.json").rename(runs / "kept.json")
+    lock = folder.locked(directory)
+    deadline = time.monotonic() + 1  # some looks
+    while time.monotonic() < deadline:
+        rows = {row["id"]: row["status"] for row in client.get("/api/runs").json()["runs"]}
+        assert rows["begins"] == "reading"
+        time.sleep(0.2)
+    (runs / "kept.json").rename(directory / "run.json")
+    os.close(lock)
+    assert row(client, "begins")["status"] == "finished"
 
 
 def test_a_database_that_never_ends_is_given_up(client, runs):
