@@ -15,7 +15,7 @@ from typing import Any
 import jax
 from measure import row
 from pools.contestants import DEFAULT, SINGLE, Carry, everybody
-from pools.efficiency import Efficiency, efficiency
+from pools.efficiency import Efficiency, ceiling, efficiency
 from pools.loads import Task, go_explore, poet, watched
 
 SIZES = {"1 ms": 0.001, "10 ms": 0.01, "100 ms": 0.1, "1 s": 1.0}
@@ -43,8 +43,10 @@ def rows(workers: int = 5, ideal: float = 0.4, repeats: int = 3) -> list[dict[st
         for name, tasks in (("Go-Explore", go_step.tasks), ("POET", poet_step.tasks)):
             taken = _in_turn(carriers, tasks * STEPS, repeats)
             found += _compared(f"{name} load, {workers} workers", taken, chunks=(SINGLE,))
-    found.append(_scaling("Go-Explore", efficiency(go_explore(), go_step, 2 * repeats)))
-    found.append(_scaling("POET, batch 32", efficiency(poet(batch=32), poet_step, repeats)))
+    found.append(_scaling("only counting", ceiling(2 * repeats)))
+    found.append(_scaling("Go-Explore", efficiency(go_explore(), 2 * repeats)))
+    found.append(_scaling("POET, batch 32", efficiency(poet(batch=32), repeats)))
+    found.append(_scaling("POET, 512 candidates a pair", efficiency(poet(pairs=256), repeats)))
     return found
 
 

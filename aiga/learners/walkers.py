@@ -23,6 +23,8 @@ from aiga.strategies.openai_es import ESState, OpenAIES
 
 TRAINED = Path(__file__).parent / "walker.npz"
 """A walker that was trained on flat ground."""
+WORTH = 64
+"""Episodes of a batch from which on a second program, for what fills a quarter of it, saves time."""
 AT_ONCE = 2**14
 """Candidates of proposals that are in memory together."""
 
@@ -39,8 +41,9 @@ class Walk(NamedTuple):
 class Walkers(NamedTuple):
     """Scores policies, which are vectors, each on a course of its own, and improves them by evolution strategies.
 
-    All episodes of a call are one sequence, cut into batches of one size for one compiled program, however many
-    policies and courses there are; the batches are divided among the workers of the pool.
+    All episodes of a call are one sequence, cut into batches, of which the last may be a quarter as large: two compiled
+    programs, however many policies and courses there are. The batches are divided among the workers of the pool.
+    On a CPU, an episode is the same to the last bit in both.
     """
 
     walk: Walk
@@ -65,8 +68,10 @@ class Walkers(NamedTuple):
     async def walked(self, seed: int, policies: Float[Any, "n d"], courses: PyTree) -> "Batch":
         """How an episode of each policy went."""
         turns = []
+        quarter = self.batch // 4 if self.batch >= WORTH else 0
         for first in range(0, len(policies), self.batch):
-            rows = np.minimum(np.arange(first, first + self.batch), len(policies) - 1)
+            size = quarter if len(policies) - first <= quarter else self.batch
+            rows = np.minimum(np.arange(first, first + size), len(policies) - 1)
             own = take(jax.tree.map(np.asarray, courses), rows)
             turns.append(self.pool.submit(episodes, self.walk, (seed, first), np.asarray(policies)[rows], own))
         if not turns:
@@ -192,7 +197,7 @@ def once_more(
 ) -> tuple[Batch, PyTree]:
     """A candidate of `Walkers.advanced` again: its episode, and the world's states, at first and after every step.
 
-    The episode is in a batch of as many, by the program that it was by, so that it is the same to the last bit; the
+    The episode is in a whole batch, by the program that most were by, so that it is the same to the last bit; the
     states are those of another program, whose rounding may differ.
 
     Args:

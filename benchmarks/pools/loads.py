@@ -1,6 +1,7 @@
 """What is carried: sleeps, or stand-ins for the tasks of a system, measured where they are done without a pool."""
 
 import asyncio
+import os
 import pickle
 import statistics
 import time
@@ -13,6 +14,12 @@ import numpy as np
 from aiga.core.protocols import Pool
 from aiga.core.trees import take
 from aiga.learners.walkers import Batch
+from aiga.runs.local_pool import SINGLE_THREADED
+
+os.environ.update(dict.fromkeys(SINGLE_THREADED, "1"))  # tasks are measured as workers do them
+
+JUDGED = 5
+"""Episodes by which an agent of POET is judged."""
 
 
 class Task(NamedTuple):
@@ -86,31 +93,32 @@ class System(NamedTuple):
     begin: Callable[[Any, jax.Array], Any]
     warm_up: int
     evaluations: int
-    """Of a task: rollouts or episodes, those that only fill a batch included."""
+    """Of a step: rollouts or episodes."""
 
 
 def go_explore(batch: int = 100) -> System:
     """Go-Explore on Montezuma's Revenge, by domain cells."""
-    from aiga.systems.go_explore import TASK, make
+    from aiga.systems.go_explore import make
 
     def made(pool: Pool) -> Any:
         return make(cells="domain", batch=batch, pool=pool).stages[0].system
 
-    return System(made, lambda system, key: system.init(key), 8, TASK)
+    return System(made, lambda system, key: system.init(key), 8, batch)
 
 
-def poet(batch: int = 128, capacity: int = 6) -> System:
+def poet(batch: int = 128, capacity: int = 6, pairs: int = 32) -> System:
     """POET's steps of evolution strategies, with as many pairs as there is room for: copies of the first."""
     from aiga.systems.poet import make
 
     def made(pool: Pool) -> Any:
-        return make(batch=batch, capacity=capacity, mutate_every=10**6, transfer="none", table=2**18, pool=pool)
+        still = {"mutate_every": 10**6, "transfer": "none"}
+        return make(batch=batch, capacity=capacity, pairs=pairs, episodes=JUDGED, **still, table=2**18, pool=pool)
 
     def begin(system: Any, key: jax.Array) -> Any:
         first = system.init(key)
         return first._replace(active=take(first.active, np.zeros(capacity, int)))
 
-    return System(made, begin, 1, batch)
+    return System(made, begin, 1, capacity * (2 * pairs + JUDGED))
 
 
 def begun(system: System, pool: Pool) -> tuple[Any, jax.Array, Any]:
@@ -124,7 +132,13 @@ def begun(system: System, pool: Pool) -> tuple[Any, jax.Array, Any]:
 
 def taken(system: Any, key: Any, state: Any) -> Any:
     """The state after a step."""
-    return asyncio.run(system.step(key, state))[0]
+    found = []
+
+    async def step() -> None:  # asyncio.run writes its result out, to tell it from a signal's handler
+        found.append((await system.step(key, state))[0])
+
+    asyncio.run(step())
+    return found[0]
 
 
 def watched(system: System, steps: int = 3) -> tuple[Step, list[int]]:

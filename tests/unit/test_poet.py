@@ -330,6 +330,20 @@ def test_scores_do_not_depend_on_the_number_of_workers():
     assert np.allclose(alone, 10 - 10 * np.abs(np.tanh(policies[:, 1]) - courses), atol=1e-4)
 
 
+@pytest.mark.parametrize(("count", "sizes"), [(64, [64]), (80, [64, 16]), (81, [64, 64])])
+def test_the_rest_of_a_round_is_a_batch_a_quarter_as_large_if_it_fits(count, sizes):
+    class Counting(Serial):
+        def submit(self, fn, walk, seed, policies, courses):
+            seen.append(len(policies))
+            return super().submit(fn, walk, seed, policies, courses)
+
+    seen, policies = [], np.zeros((count, 2), np.float32)
+    courses = np.linspace(0, 1, count, dtype=np.float32)
+    score = asyncio.run(Walkers(WALK, 64, Counting(), []).score(a_key(), policies, courses))
+    assert seen == sizes
+    assert np.allclose(score, 10 - 10 * courses, atol=1e-4)
+
+
 def test_clouds_shrink_as_they_learn_and_are_wide_again_after_a_transfer():
     system = poet(transfers="none")
     state, _ = steps(system, system.init(a_key()), 0, 2)
