@@ -189,8 +189,16 @@ def _seconds(arms: Mapping[str, Sequence[Run]]) -> float:
 
 
 def _values(claim: Claim, runs: Sequence[Run]) -> dict[str, list[float]]:
-    """The last value of each shown metric in each run."""
+    """The last value of each shown metric in each run of an arm.
+
+    Raises:
+        UsageError: The runs had different data, as when `AIGA_DATA` was set for some of them.
+    """
     ends = [run.latest() for run in runs]
+    data = {str(end.get("data/source")): run.directory for end, run in zip(ends, runs, strict=True)}
+    if len(data) > 1:
+        told = ", ".join(f"{source} in {place}" for source, place in data.items())
+        raise UsageError(f"runs of one arm had different data ({told}): remove those that had the wrong one.")
     return {
         n: [v if isinstance(v := end.get(n), float) else np.nan for end in ends] for n in (claim.metric, *claim.also)
     }

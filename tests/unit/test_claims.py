@@ -50,6 +50,19 @@ def test_an_experiment_with_a_list_among_its_options_can_be_continued(tmp_path):
     assert first.table == again.table
 
 
+def test_seeds_with_different_data_are_not_put_together(tmp_path, monkeypatch):
+    sourced = tmp_path / "sourced.py"
+    told = '"walk/doubled": doubled,'
+    sourced.write_text(Path(WANDER).read_text().replace(told, told + " 'data/source': os.environ['TOLD'],"))
+    monkeypatch.setenv("TOLD", "drawn")
+    claim(str(sourced), seeds=1, out=tmp_path / "runs")
+    monkeypatch.setenv("TOLD", "omniglot")
+    with pytest.raises(UsageError, match=r"different data \(drawn in .*treatment-seed0, omniglot in .*seed1\)"):
+        claim(str(sourced), seeds=2, out=tmp_path / "runs")
+    with pytest.raises(UsageError, match="different data"):
+        measured(tmp_path / "runs")
+
+
 def test_an_experiment_that_was_stopped_says_how_to_go_on_with_it(tmp_path, monkeypatch):
     several = tmp_path / "halted.py"
     several.write_text(Path(WANDER).read_text() + "\n\nCLAIM = (CLAIM, CLAIM)\n")
