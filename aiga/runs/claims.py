@@ -1,6 +1,7 @@
 """A paper's claims as experiments against their own controls."""
 
 import json
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -84,6 +85,7 @@ def claim(
         system: A system with a `CLAIM`.
         seeds: Runs of each arm, with seeds 0, 1, ...
         which: Of several claims, the first, second, ...; the runs of all but the first are in folders of their own.
+            A run that another claim in `out` has made already is copied.
         out: Folder of the runs; default: a new one below `runs/`.
         workers: Worker processes of each run.
         write: Also write the table into the system's page of the documentation.
@@ -98,7 +100,7 @@ def claim(
     if not (place / "claim.json").exists():
         _note(place, system, one)
     try:
-        arms = _arms(system, one, place, seeds, workers)
+        arms = _arms(system, one, folder, place, seeds, workers)
     except _Unfinished as error:
         number = f" --which {which}" if len(claims) > 1 else ""
         command = f"aiga claim {system} --seeds {seeds}{number} --out {folder}"
@@ -175,12 +177,31 @@ class _Unfinished(Exception):
     """A run that was stopped, or otherwise did not come to its end."""
 
 
-def _arms(system: str, claim: Claim, folder: Path, seeds: int, workers: int | None) -> dict[str, list[Run]]:
-    """Every arm's runs: read if they are finished, continued if they were begun, else run."""
-    return {
-        arm: [_one(system, folder / f"{_name(arm)}{seed}", seed, options, claim, workers) for seed in range(seeds)]
-        for arm, options in claim.arms().items()
-    }
+def _arms(
+    system: str, claim: Claim, folder: Path, place: Path, seeds: int, workers: int | None
+) -> dict[str, list[Run]]:
+    """Every arm's runs: read if they are finished, continued if they were begun, else copied or run."""
+    found = {arm: [] for arm in claim.arms()}
+    for arm, options in claim.arms().items():
+        for seed in range(seeds):
+            directory = place / f"{_name(arm)}{seed}"
+            if not (directory / "run.json").exists():
+                _copy(folder, directory, seed, options, claim)
+            found[arm].append(_one(system, directory, seed, options, claim, workers))
+    return found
+
+
+def _copy(folder: Path, directory: Path, seed: int, options: Mapping[str, Any], claim: Claim) -> None:
+    """Another claim's finished run of the same, if there is one below `folder`."""
+    sought = json.loads(json.dumps(dict(options))), seed, claim.steps or _ENDLESS
+    for path in (*folder.glob("[!.]*-seed*/run.json"), *folder.glob("claim-*/[!.]*-seed*/run.json")):
+        run = Run(path.parent)
+        if run.status == "finished" and sought == (run.options, run.manifest["seed"], run.manifest["limits"]["steps"]):
+            unfinished = directory.with_name(f".{directory.name}")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.copytree(path.parent, unfinished)
+            unfinished.rename(directory)
+            return
 
 
 def _seconds(arms: Mapping[str, Sequence[Run]]) -> float:

@@ -86,5 +86,14 @@ def test_of_several_claims_each_has_its_runs_and_all_are_told_apart(tmp_path):
     assert (second.claim, second.holds) == ("Or not.", False)
     assert (tmp_path / "runs" / "treatment-seed0").exists()
     assert (tmp_path / "runs" / "claim-2" / "treatment-seed0").exists()
+    made = [(tmp_path / "runs" / place / "treatment-seed0" / "run.json").read_text() for place in ("", "claim-2")]
+    assert made[0] == made[1], "the same run serves both"
     with pytest.raises(UsageError, match=r"--which is 3, but .* states 2"):
         claim(str(several), which=3)
+
+
+def test_a_run_of_another_length_does_not_serve_another_claim(tmp_path):
+    several = tmp_path / "longer.py"
+    several.write_text(Path(WANDER).read_text() + "\n\nCLAIM = (CLAIM, CLAIM._replace(steps=CLAIM.steps + 1))\n")
+    first, second = (claim(str(several), seeds=1, which=n, out=tmp_path / "runs") for n in (1, 2))
+    assert first.treatment != second.treatment
