@@ -15,7 +15,7 @@ def test_meta_trained_networks_remember_what_others_forget(tmp_path):
     assert np.mean(result.table["control"]["test/oracle_accuracy"]) >= 0.4, "the precondition"
     assert online["treatment"] >= 0.5
     assert online["pretrain"] <= 0.15
-    assert online["scratch"] < 0.1, "chance is 0.01; 0.057 was measured, where 0.05 was hoped for"
+    assert online["scratch"] < 0.1, "chance is 0.01; 0.057 and 0.065 were measured, where 0.05 was hoped for"
 
 
 @pytest.mark.claims

@@ -22,11 +22,12 @@ def test_zapped_features_of_sequences_and_batches_do_too(tmp_path):
 
 
 @pytest.mark.claims
+@pytest.mark.xfail(reason="does not hold with five seeds: see the page", strict=False)
 def test_zapped_features_recover_faster_from_a_new_head(tmp_path):
     """Frati et al. (2024), abstract: more rapid adaptation; Frati et al. (2025), abstract: recover more quickly."""
-    result = claim("zapping", seeds=3, which=3, out=tmp_path / "runs")
+    result = claim("zapping", seeds=5, which=3, out=tmp_path / "runs")
+    assert min(result.table["control"]["finetune/last"]) > 0.7, "the precondition: the control gets there"
     assert result.holds
-    assert min(result.table["control"]["finetune/last"]) > 0.7, "the precondition: the control gets there, later"
 
 
 @pytest.mark.claims
