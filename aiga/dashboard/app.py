@@ -147,7 +147,7 @@ class Dashboard:
         if folder is not None:
             names += [name for name in (await asyncio.to_thread(self.root.runs)).names if name.startswith(f"{folder}/")]
         if not 2 <= len(names) <= MOST_COMPARED:
-            raise UsageError(f"{len(names)} runs were chosen: choose 2 to {MOST_COMPARED} to compare.")
+            raise UsageError(f"runs chosen to be compared: {len(names)}; choose 2 to {MOST_COMPARED}.")
         paths = await asyncio.to_thread(self._sound, names)
         state = tuple(places.signature(path) for path in paths)
         choices = _Choices({k: v for k, v in query.items() if k not in ("run", "folder")})

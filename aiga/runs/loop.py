@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from importlib import metadata
+from numbers import Integral, Real
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
@@ -38,6 +39,14 @@ T = TypeVar("T")
 
 SAVE_EVERY = 4.0
 """Seconds between checkpoints; longer when a checkpoint is large, so that saving takes at most 5 % of the time."""
+NUMBERS = Integral, Real
+KINDS = {
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    bool: (bool, "True or False"),
+    str: (str, "a text"),
+}
+"""What an option of a plain type may be."""
 LAPTOP_MINUTES = 2.0
 """How long a run with the laptop preset lasts when it is given no limit."""
 
@@ -182,6 +191,9 @@ def build(module: ModuleType, options: Mapping[str, Any], resources: Mapping[str
         allowed = get_args(known[name].annotation) if get_origin(known[name].annotation) is Literal else ()
         if allowed and options[name] not in allowed:
             raise UsageError(f"`{name}` is {options[name]!r}: give one of {', '.join(map(str, allowed))}.")
+        kind, called = KINDS.get(known[name].annotation, (object, ""))
+        if not isinstance(options[name], kind) or (kind in NUMBERS and isinstance(options[name], bool)):
+            raise UsageError(f"`{name}` is {options[name]!r}: give {called}.")
     wanted = catalogue.resources(module.make)
     provided = {name: value for name, value in (resources or {}).items() if name in wanted}
     return module.make(**{name: _tuples(value) for name, value in options.items()}, **provided)

@@ -322,6 +322,8 @@ def make(
     """
     if min(side, hidden, pairs, repeats, visit, population, test) < 1:
         raise UsageError("side, hidden, pairs, repeats, visit, population and test have to be above zero: raise them.")
+    if clouds < 0:
+        raise UsageError(f"--clouds is {clouds}: give a number of generations, or 0.")
     if block and pairs % block:
         raise UsageError(f"--block is {block}: give a divisor of {pairs} pairs, or 0.")
     robot = robot_of(world, horizon, side)

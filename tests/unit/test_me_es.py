@@ -147,5 +147,7 @@ def test_the_papers_settings_build_the_deceptive_humanoid():
 def test_options_of_zero_are_refused_and_blocks_that_do_not_fit():
     with pytest.raises(UsageError, match="above zero"):
         make(pairs=0)
+    with pytest.raises(UsageError, match="--clouds is -1"):
+        make(clouds=-1)
     with pytest.raises(UsageError, match="a divisor of 32 pairs"):
         make(block=5)
