@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import islice, starmap
 from multiprocessing import TimeoutError, current_process, freeze_support
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiga.core.errors import UsageError
 from aiga.runs.answers import AsyncResult, Iteration
@@ -106,7 +106,7 @@ class Pool:
         callback: Callable[[Any], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> AsyncResult:
-        return self._mapped(_each, func, iterable, chunksize, callback, error_callback)
+        return self._mapped(Each(func), iterable, chunksize, callback, error_callback)
 
     def starmap(
         self, func: Callable[..., Any], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
@@ -121,7 +121,7 @@ class Pool:
         callback: Callable[[Any], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> AsyncResult:
-        return self._mapped(_each_star, func, iterable, chunksize, callback, error_callback)
+        return self._mapped(Each(func, star=True), iterable, chunksize, callback, error_callback)
 
     def imap(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1) -> Iteration:
         return self._iterated(func, iterable, chunksize, ordered=True)
@@ -203,8 +203,7 @@ class Pool:
 
     def _mapped(
         self,
-        each: Callable[..., list[Any]],
-        func: Callable[..., Any],
+        each: "Each",
         iterable: Iterable[Any],
         chunksize: int | None,
         callback: Callable[[Any], object] | None,
@@ -215,15 +214,30 @@ class Pool:
             raise ValueError(f"Chunksize must be 1+, not {chunksize}")
         items = list(iterable)
         size = chunksize or max(1, -(-len(items) // (4 * self._pool.workers)))
-        answers = [self._submit(each, func, chunk) for chunk in _chunks(items, size)]
+        answers = [self._submit(each, chunk) for chunk in _chunks(items, size)]
         return AsyncResult(answers, _joined, callback, error_callback)
 
     def _iterated(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int, ordered: bool) -> Iteration:
         self._check()
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize}")
-        tasks = (partial(self._submit, _each, func, chunk) for chunk in _chunks(iterable, chunksize))
+        tasks = (partial(self._submit, Each(func), chunk) for chunk in _chunks(iterable, chunksize))
         return Iteration(tasks, 4 * self._pool.workers, ordered)
+
+
+class Each(NamedTuple):
+    """A function as a task of several items; messages call it by the function's name."""
+
+    fn: Callable[..., Any]
+    star: bool = False
+    """Whether an item is the arguments."""
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        return self.fn
+
+    def __call__(self, items: Iterable[Any]) -> list[Any]:
+        return list(starmap(self.fn, items) if self.star else map(self.fn, items))
 
 
 class Opening:
@@ -253,14 +267,6 @@ def _opened(processes: int | None, renew_after: int | None, kind: str, address: 
     if renew_after < 1:
         raise ValueError("maxtasksperchild must be a positive int or None")
     return LocalPool(processes, renew_after=renew_after)
-
-
-def _each(fn: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-    return list(map(fn, items))
-
-
-def _each_star(fn: Callable[..., Any], items: Iterable[Iterable[Any]]) -> list[Any]:
-    return list(starmap(fn, items))
 
 
 def _only(values: list[Any]) -> Any:

@@ -164,6 +164,7 @@ class Serial:
 
 def named(fn: Callable[..., Any]) -> str:
     """What a task that calls this function is called."""
+    fn = getattr(fn, "__wrapped__", fn)
     return getattr(fn, "__qualname__", type(fn).__qualname__)
 
 

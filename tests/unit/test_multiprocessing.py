@@ -36,6 +36,11 @@ def pool(place):
         yield made
 
 
+def test_a_task_that_cannot_be_sent_is_called_by_its_own_name():
+    with ours.Pool(1, pool="local") as made, pytest.raises(TypeError, match=r"`.*<lambda>` or its arguments cannot be"):
+        made.map(lambda n: n, range(3))
+
+
 def test_map_and_starmap_keep_the_order(pool):
     assert pool.map(tasks.square, range(50)) == [n * n for n in range(50)]
     assert pool.map(tasks.square, iter(range(7)), chunksize=3) == [n * n for n in range(7)]
