@@ -1,6 +1,7 @@
 """Exports hold what the run holds: read back from the files that TensorBoard and Weights & Biases read."""
 
 import struct
+import time
 import warnings
 from datetime import datetime
 
@@ -115,8 +116,10 @@ def logged(data):
         if 32_768 - place % 32_768 < 7:  # no header fits: padding
             place += 32_768 - place % 32_768
         _, length, kind = struct.unpack("<IHB", data[place : place + 7])
-        parts += data[place + 7 : place + 7 + length]
         place += 7 + length
+        if place > len(data):  # it is being written
+            return
+        parts += data[place - length : place]
         if kind in (1, 4):  # all of a record, or its last part
             yield parts
             parts = b""
@@ -128,9 +131,12 @@ def history(folder):
         warnings.simplefilter("ignore")
         records = pytest.importorskip("wandb.proto.wandb_internal_pb2")
     (file,) = folder.glob("offline-run-*/run-*.wandb")
+    found, until = [], time.monotonic() + 20
+    while not found or found[-1].WhichOneof("record_type") != "exit":  # its own process writes it, a little later
+        assert time.monotonic() < until, "the file has no end"
+        found = [records.Record.FromString(data) for data in logged(file.read_bytes())]
     rows, settings = [], {}
-    for data in logged(file.read_bytes()):
-        record = records.Record.FromString(data)
+    for record in found:
         if record.WhichOneof("record_type") == "history":
             rows.append({item.key or "/".join(item.nested_key): item.value_json for item in record.history.item})
         if record.WhichOneof("record_type") == "run":
