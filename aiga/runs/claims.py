@@ -186,17 +186,18 @@ def _arms(
         for seed in range(seeds):
             directory = place / f"{_name(arm)}{seed}"
             if not (directory / "run.json").exists():
-                _copy(folder, directory, seed, options, claim)
+                _copy(system, folder, directory, seed, options, claim)
             found[arm].append(_one(system, directory, seed, options, claim, workers))
     return found
 
 
-def _copy(folder: Path, directory: Path, seed: int, options: Mapping[str, Any], claim: Claim) -> None:
+def _copy(system: str, folder: Path, directory: Path, seed: int, options: Mapping[str, Any], claim: Claim) -> None:
     """Another claim's finished run of the same, if there is one below `folder`."""
-    sought = json.loads(json.dumps(dict(options))), seed, claim.steps or _ENDLESS
+    sought = catalogue.address(system), json.loads(json.dumps(dict(options))), seed, claim.steps or _ENDLESS
     for path in (*folder.glob("[!.]*-seed*/run.json"), *folder.glob("claim-*/[!.]*-seed*/run.json")):
         run = Run(path.parent)
-        if run.status == "finished" and sought == (run.options, run.manifest["seed"], run.manifest["limits"]["steps"]):
+        held = run.system, run.options, run.manifest["seed"], run.manifest["limits"]["steps"]
+        if run.status == "finished" and held == sought:
             unfinished = directory.with_name(f".{directory.name}")
             shutil.rmtree(unfinished, ignore_errors=True)
             shutil.copytree(path.parent, unfinished)

@@ -327,8 +327,7 @@ def make(
     if block and pairs % block:
         raise UsageError(f"--block is {block}: give a divisor of {pairs} pairs, or 0.")
     robot = robot_of(world, horizon, side)
-    sizes = (robot.env.features, hidden, hidden, robot.env.actions)
-    build = Network(sizes)
+    build = Network((robot.env.features, hidden, hidden, robot.env.actions))
     shapes = jax.eval_shape(build, jax.random.key(0))
     layout = Layout.of(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
     strategy = OpenAIES(NoiseTable.make(table), layout, build, pairs, sigma, learning_rate, l2)
